@@ -1,0 +1,76 @@
+"""From sources to a dataset folder: plan, make shards, write manifest and card."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from spatial_ssrl.build.card import write_card
+from spatial_ssrl.build.local import run_local
+from spatial_ssrl.build.plan import Plan
+from spatial_ssrl.build.recipe import Recipe
+from spatial_ssrl.build.store import claim, close_store, is_finished, merge_accounts, read_manifest, unfinished
+from spatial_ssrl.errors import DatasetError
+
+__all__ = ["Plan", "Recipe", "Report", "build", "read_manifest"]
+
+PACKAGES = ("spatial-ssrl", "numpy", "pillow", "pyarrow")
+"""Packages whose versions can change a row's bytes."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a build came to."""
+
+    out: Path
+    manifest: dict[str, Any]
+
+    @property
+    def rows(self) -> int:
+        return sum(sum(counts.values()) for counts in self.manifest["counts"].values())
+
+
+def build(recipe: Recipe, out: Path, workers: int, command: str, progress: Callable[[int, int], None]) -> Report:
+    """Build the dataset that a recipe describes in the folder `out`, or finish what is there.
+
+    `progress` gets rows made and rows planned. Rows depend on the recipe and the sources alone: the
+    number of workers and interruptions change no byte of them. Raises SourceError, RecipeError or
+    DatasetError.
+    """
+    plan = Plan.create(recipe)
+    if not is_finished(plan, out):
+        with claim(plan, out):
+            _make_shards(plan, out, workers, progress)
+            manifest = _manifest(plan, merge_accounts(out, plan.shards), command)
+            if not manifest["counts"]:
+                raise DatasetError(f"no row could be made; {_why(manifest)}")
+            close_store(out, manifest, write_card(manifest))
+    return Report(out, read_manifest(out))
+
+
+def _make_shards(plan: Plan, out: Path, workers: int, progress: Callable[[int, int], None]) -> None:
+    shards = unfinished(out, plan.shards)
+    done = plan.recipe.n - sum(sum(plan.shard_quotas(i).values()) for i in shards)
+    if shards:
+        run_local(plan, out, shards, min(workers, len(shards)), lambda made: progress(done + made, plan.recipe.n))
+
+
+def _manifest(plan: Plan, account: dict[str, Any], command: str) -> dict[str, Any]:
+    return {
+        **account,
+        "command": command,
+        "fingerprint": plan.fingerprint,
+        "recipe": plan.recipe.model_dump(mode="json"),
+        "scenes": len(plan.refs),
+        "unserved": [entry.name for entry in plan.unserved],
+        "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+    }
+
+
+def _why(manifest: dict[str, Any]) -> str:
+    """The commonest reasons for which files were skipped and draws dropped, for an error message."""
+    reasons = [f"{path}: {why}" for path, why in list(manifest["skipped"].items())[:3]]
+    reasons += [f"{name}: {reason} ({n})" for name, inner in manifest["drops"].items() for reason, n in inner.items()][:3]
+    return "; ".join(reasons) or "the sources gave no scene"

@@ -1,0 +1,115 @@
+"""Who makes what: rows apportioned to splits, variants and shards; scenes dealt to shards.
+
+A shard is a unit of work that any process can do alone: it knows its quota and, for each round k,
+which scenes it may ask for their k-th rows. No scene is asked for the same k by two shards.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from spatial_ssrl.build.recipe import Entry, Recipe
+from spatial_ssrl.errors import SourceError
+from spatial_ssrl.rng import digest, generator
+from spatial_ssrl.sources import Source, open_source
+from spatial_ssrl.tasks import TASKS
+
+Slot = tuple[str, Entry]
+"""A split and a variant: what a row counts for."""
+
+
+@dataclass(frozen=True)
+class SceneRef:
+    """A scene that a source can load."""
+
+    source: int
+    """Index into the plan's sources."""
+    key: str
+    has_depth: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe with its sources listed. Plain data: it travels to every worker."""
+
+    recipe: Recipe
+    sources: tuple[Source, ...]
+    refs: tuple[SceneRef, ...]
+
+    @classmethod
+    def create(cls, recipe: Recipe) -> "Plan":
+        """List the sources. Raises SourceError when one gives no scene, or none serves a variant."""
+        sources = tuple(open_source(text, recipe.n, recipe.seed) for text in recipe.sources)
+        refs = tuple(SceneRef(i, key, s.has_depth) for i, s in enumerate(sources) for key in s.list_keys())
+        plan = cls(recipe, sources, refs)
+        if not plan.entries:
+            raise SourceError(f"the recipe's tasks need depth, which no source of {', '.join(recipe.sources)} has")
+        return plan
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """Variants that at least one source can serve."""
+        depth = any(ref.has_depth for ref in self.refs)
+        return tuple(e for e in self.recipe.tasks if depth or not TASKS[e.task].needs_depth)
+
+    @property
+    def unserved(self) -> tuple[Entry, ...]:
+        """Variants that need depth where no source has it."""
+        return tuple(e for e in self.recipe.tasks if e not in self.entries)
+
+    @property
+    def shards(self) -> int:
+        return -(-self.recipe.n // self.recipe.rows_per_shard)
+
+    @cached_property
+    def rows_a_visit(self) -> int:
+        """Rows of different variants to take from a scene while it is decoded, so that all scenes are used."""
+        return -(-self.recipe.n // len(self.refs))
+
+    @cached_property
+    def quotas(self) -> dict[Slot, int]:
+        """Rows of each variant in each split; they sum to the recipe's n."""
+        weights = {
+            (split, entry): share * entry.weight for split, share in self.recipe.splits.items() for entry in self.entries
+        }
+        return apportion(self.recipe.n, weights)
+
+    def shard_quotas(self, shard: int) -> dict[Slot, int]:
+        """This shard's part of every quota."""
+        quotas: dict[Slot, int] = {}
+        for i, (slot, total) in enumerate(self.quotas.items()):
+            turn = (shard - i) % self.shards
+            quotas[slot] = total // self.shards + (turn < total % self.shards)
+        return {slot: quota for slot, quota in quotas.items() if quota}
+
+    def round(self, shard: int, k: int) -> Iterator[SceneRef]:
+        """The scenes that this shard may ask for their k-th rows, in a drawn order."""
+        order = generator(self.recipe.seed, "round", k).permutation(len(self.refs))
+        return (self.refs[i] for i in order[shard :: self.shards])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of all that decides the rows, by which a resumed build knows its own folder."""
+        refs = digest(*(part for ref in self.refs for part in (ref.source, ref.key)))
+        return digest(self.recipe.model_dump_json(), repr(self.sources), refs)
+
+
+def split_of(scene_id: str, splits: Mapping[str, float]) -> str:
+    """The split of a scene, by its id alone: no picture is in two splits, whatever the seed."""
+    point = int(digest("split", scene_id, size=8), 16) / 2**64
+    total = 0.0
+    for name, share in splits.items():
+        total += share
+        if point < total:
+            return name
+    return name
+
+
+def apportion(total: int, weights: Mapping[Slot, float]) -> dict[Slot, int]:
+    """Whole numbers in proportion to the weights that sum to `total`: largest remainders round up."""
+    scale = total / sum(weights.values())
+    parts = {slot: int(weight * scale) for slot, weight in weights.items()}
+    by_remainder = sorted(weights, key=lambda slot: parts[slot] - weights[slot] * scale)
+    for slot in by_remainder[: total - sum(parts.values())]:
+        parts[slot] += 1
+    return parts

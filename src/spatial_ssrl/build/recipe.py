@@ -1,0 +1,93 @@
+"""What to build: which rows in which shares, from which sources, split how. Written as TOML or flags."""
+
+import tomllib
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from spatial_ssrl.errors import RecipeError
+from spatial_ssrl.tasks import TASKS, make_task
+
+
+class Entry(BaseModel):
+    """One variant of a task and its weight: its share of the rows is its weight over the sum."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    variant: str
+    weight: float = Field(default=1.0, gt=0)
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}/{self.variant}"
+
+
+def all_variants() -> tuple[Entry, ...]:
+    """Every variant of every task; each task has the same share, and so has each variant within it."""
+    return tuple(
+        Entry(task=name, variant=variant, weight=1 / len(task.variants))
+        for name, task in TASKS.items()
+        for variant in task.variants
+    )
+
+
+class Recipe(BaseModel):
+    """The rows of a dataset, and nothing of how they are made: equal recipes give equal bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sources: tuple[str, ...] = Field(min_length=1)
+    """SOURCE texts, see `spatial_ssrl.sources.open_source`."""
+    n: int = Field(default=2000, ge=1)
+    """Rows in all splits together."""
+    seed: int = 0
+    profile: str = "paper"
+    max_side: int = Field(default=1024, ge=64)
+    """Pictures are scaled down to this longer side, in pixels."""
+    rows_per_scene: int = Field(default=100, ge=1)
+    """At most this many rows of one variant from one scene."""
+    rows_per_shard: int = Field(default=500, ge=1)
+    splits: dict[str, float] = Field(default={"train": 0.8, "validation": 0.1, "test": 0.1}, min_length=1)
+    """Shares of the scenes, and of the rows."""
+    tasks: tuple[Entry, ...] = Field(default_factory=all_variants, min_length=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names = [entry.name for entry in self.tasks]
+        for entry in self.tasks:
+            make_task(entry.task, entry.variant, self.profile)
+        if len(set(names)) < len(names):
+            raise RecipeError(f"a variant is listed twice in {', '.join(names)}")
+        if any(share <= 0 for share in self.splits.values()) or abs(sum(self.splits.values()) - 1) > 1e-6:
+            raise RecipeError(f"splits are positive shares that sum to 1; got {self.splits}")
+        if not all(name.isalnum() for name in self.splits):
+            raise RecipeError(f"names of splits are letters and digits; got {', '.join(self.splits)}")
+        return self
+
+    @classmethod
+    def create(cls, file: Path | None, flags: dict[str, object]) -> Self:
+        """A recipe from a TOML file, where given, with flags that are not None laid over it.
+
+        Raises RecipeError with the key at fault.
+        """
+        values = read_toml(file) if file else {}
+        try:
+            return cls.model_validate({**values, **{k: v for k, v in flags.items() if v is not None}})
+        except ValidationError as error:
+            raise RecipeError(describe(error, file or "the options")) from None
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """The tables of a TOML file. Raises RecipeError when it is missing or not TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"cannot read {path}: {error}") from None
+
+
+def describe(error: ValidationError, where: object) -> str:
+    """Pydantic's findings, one a line, with the key first."""
+    lines = [f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors()]
+    return f"{where} cannot be used:\n" + "\n".join(lines)

@@ -1,0 +1,99 @@
+"""Making one shard: visit scenes round by round until every quota is met or no scene gives more."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from spatial_ssrl.build.draw import draw_row
+from spatial_ssrl.build.plan import Plan, SceneRef, Slot, split_of
+from spatial_ssrl.build.recipe import Entry
+from spatial_ssrl.errors import SceneError
+from spatial_ssrl.row import Row
+from spatial_ssrl.scene import Scene
+from spatial_ssrl.tasks import Drop, make_task
+
+PATIENCE = 4
+"""A scene that failed a variant this many times in a row is not asked for it again."""
+
+
+@dataclass
+class Shard:
+    """The rows of one shard and an account of what was tried."""
+
+    rows: list[Row] = field(default_factory=list)
+    drops: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Draws that gave no row, by variant and reason."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Input files that could not be used, and why."""
+    short: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Rows that could not be made, by split and variant."""
+
+
+def make_shard(plan: Plan, index: int, tick: Callable[[int], None]) -> Shard:
+    """Make one shard; `tick` gets the rows made since its last call, after every scene and row, and may raise."""
+    return _Maker(plan, index, tick).run()
+
+
+class _Maker:
+    def __init__(self, plan: Plan, index: int, tick: Callable[[int], None]) -> None:
+        self.plan, self.index, self.tick = plan, index, tick
+        self.missing = Counter(plan.shard_quotas(index))
+        self.failures: Counter[tuple[SceneRef, Entry]] = Counter()
+        self.splits: dict[SceneRef, str | None] = defaultdict(lambda: None)
+        self.shard = Shard()
+        self.tasks = {e: make_task(e.task, e.variant, plan.recipe.profile) for e in plan.entries}
+
+    def run(self) -> Shard:
+        for k in range(self.plan.recipe.rows_per_scene):
+            for ref in self.plan.round(self.index, k):
+                if self.wanted(ref):
+                    self.visit(ref, k)
+            if not +self.missing:
+                break
+        self.shard.short.update({(split, entry.name): n for (split, entry), n in (+self.missing).items()})
+        return self.shard
+
+    def wanted(self, ref: SceneRef) -> list[Slot]:
+        """What this scene could still be asked for, most wanted first; its split may not be known yet."""
+        split = self.splits[ref]
+        slots = [
+            (s, e)
+            for (s, e), n in self.missing.items()
+            if n > 0
+            and split in (None, s)
+            and (ref.has_depth or not self.tasks[e].needs_depth)
+            and self.failures[ref, e] < PATIENCE
+        ]
+        return sorted(slots, key=lambda slot: -self.missing[slot])
+
+    def visit(self, ref: SceneRef, k: int) -> None:
+        """Decode a scene once and take its k-th rows of the variants that are wanted most."""
+        source = self.plan.sources[ref.source]
+        name = f"{source.name}:{ref.key}"
+        if name in self.shard.skipped:
+            return
+        try:
+            scene = source.load(ref.key).fit(self.plan.recipe.max_side)
+        except SceneError as error:
+            self.shard.skipped[name] = str(error)
+            return
+        finally:
+            self.tick(0)
+        self.splits[ref] = split_of(scene.id, self.plan.recipe.splits)
+        for row in islice(self.rows(ref, scene, k), self.plan.rows_a_visit):
+            self.shard.rows.append(row)
+            self.tick(1)
+
+    def rows(self, ref: SceneRef, scene: Scene, k: int) -> Iterator[Row]:
+        """The rows that a scene gives in round k; drops are counted."""
+        recipe = self.plan.recipe
+        for split, entry in self.wanted(ref):
+            row = draw_row(scene, self.tasks[entry], recipe.profile, recipe.seed, split, k)
+            if isinstance(row, Drop):
+                self.shard.drops[entry.name, row.reason] += 1
+                self.failures[ref, entry] += 1
+                continue
+            self.failures[ref, entry] = 0
+            self.missing[split, entry] -= 1
+            yield row

@@ -1,0 +1,111 @@
+"""A row of a dataset: its columns, its parquet schema, its id.
+
+`datasets.load_dataset("parquet", data_files=...)` decodes the images of such a file, because the
+schema carries the Hugging Face feature description that says so.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypedDict
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spatial_ssrl.errors import DatasetError
+from spatial_ssrl.rng import digest
+
+ROW_GROUP = 128
+"""Rows a row group, about 10 MB at 640 x 480: a dataset viewer reads one group to show one page."""
+
+
+class Image(TypedDict):
+    """An encoded picture, as the Hugging Face Image feature stores it."""
+
+    bytes: bytes
+    path: str
+
+
+class Row(TypedDict):
+    """One puzzle. Everything needed to pose it, to score a reply, and to render it again."""
+
+    id: str
+    task: str
+    variant: str
+    profile: str
+    level: int
+    """Difficulty within the task, from 1."""
+    problem: str
+    """Question with one `<image>` a picture and the form of the answer; no thinking instruction."""
+    answer: str
+    """Canonical form, see grammar.py."""
+    grammar: str
+    images: list[Image]
+    options: list[str] | None
+    """Texts of a choice question in letter order; None where the options are pictures or there are none."""
+    chance: float
+    """Accuracy of a uniform guess over the answers that can be right."""
+    margin: float
+    """By how much the answer is decided, in the task's unit; never below `margin_threshold`."""
+    margin_threshold: float
+    scene_id: str
+    source: str
+    split: str
+    params: str
+    """JSON of the drawn parameters."""
+
+
+_STRING = {"dtype": "string", "_type": "Value"}
+_FLOAT = {"dtype": "float32", "_type": "Value"}
+_FEATURES = {
+    **dict.fromkeys(Row.__annotations__, _STRING),
+    "level": {"dtype": "int32", "_type": "Value"},
+    "images": {"feature": {"_type": "Image"}, "_type": "Sequence"},
+    "options": {"feature": _STRING, "_type": "Sequence"},
+    "chance": _FLOAT,
+    "margin": _FLOAT,
+    "margin_threshold": _FLOAT,
+}
+_ARROW = {
+    "level": pa.int32(),
+    "images": pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+    "options": pa.list_(pa.string()),
+    "chance": pa.float32(),
+    "margin": pa.float32(),
+    "margin_threshold": pa.float32(),
+}
+
+SCHEMA = pa.schema(
+    [(name, _ARROW.get(name, pa.string())) for name in Row.__annotations__],
+    metadata={"huggingface": json.dumps({"info": {"features": _FEATURES}})},
+)
+
+
+def row_id(seed: int, split: str, profile: str, task: str, variant: str, scene_id: str, k: int) -> str:
+    """The id of the k-th row that a scene gives of a variant; unique within a dataset."""
+    return digest(seed, split, profile, task, variant, scene_id, k)
+
+
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """Write a shard under a temporary name, then rename it: a file that exists is whole."""
+    table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
+    temporary = path.with_name(f".{path.name}.tmp")
+    pq.write_table(table, temporary, compression="zstd", row_group_size=ROW_GROUP, write_page_index=True)
+    temporary.replace(path)
+
+
+def split_files(dataset: Path, split: str) -> list[Path]:
+    """The parquet files of one split. Raises DatasetError when there are none."""
+    files = sorted((dataset / "data").glob(f"{split}-*.parquet"))
+    if not files:
+        found = sorted({p.name.split("-")[0] for p in (dataset / "data").glob("*.parquet")})
+        raise DatasetError(f"{dataset} holds no split {split!r}; found {found or 'no data/*.parquet files'}")
+    return files
+
+
+def read_rows(dataset: Path, split: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
+    """The rows of one split in file order, a row group at a time."""
+    for path in split_files(dataset, split):
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=ROW_GROUP, columns=columns):
+                yield from batch.to_pylist()

@@ -1,0 +1,222 @@
+"""One picture, with depth and camera where they are known, and the safe decoding of both.
+
+Convention: arrays are (height, width); x runs to the right, y down, z forward from the camera.
+Depth is measured along the camera axis; NaN means no reading.
+"""
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from spatial_ssrl.errors import MissingExtraError, SceneError
+
+MIN_SIDE = 64
+"""Pictures with a shorter side, in pixels, are refused: labels would not be legible."""
+
+MAX_PIXELS = 89_478_485
+"""Larger pictures are refused as decompression bombs (Pillow's own limit, 1 GiB of RGB and alpha)."""
+
+DepthUnit = Literal["metre", "relative"]
+RGB = UInt8[np.ndarray, "h w 3"]
+Depth = Float32[np.ndarray, "h w"]
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """Pinhole camera: focal lengths and principal point in pixels of the picture they belong to."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    @classmethod
+    def assumed(cls, width: int, height: int) -> "Intrinsics":
+        """A camera whose focal length is its longer side (53 degrees), for pictures without one."""
+        return cls(max(width, height), max(width, height), width / 2, height / 2)
+
+    def scaled(self, x: float, y: float) -> "Intrinsics":
+        """The same camera after the picture was scaled by `x` across and `y` down."""
+        return Intrinsics(self.fx * x, self.fy * y, self.cx * x, self.cy * y)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What the tasks draw from: `rgb` sRGB with EXIF orientation applied, `depth` of the same size."""
+
+    rgb: RGB
+    depth: Depth | None = None
+    depth_unit: DepthUnit = "metre"
+    intrinsics: Intrinsics | None = None
+    origin: tuple[str, str] = ("", "")
+    """Name of the source and path relative to it."""
+
+    def __post_init__(self) -> None:
+        if self.depth is not None and self.depth.shape != self.rgb.shape[:2]:
+            raise SceneError("depth of another size", f"picture {self.rgb.shape[:2]}, depth {self.depth.shape}")
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of the decoded pixels, 32 hexadecimal digits."""
+        h = hashlib.blake2b(repr(self.rgb.shape).encode(), digest_size=16)
+        h.update(np.ascontiguousarray(self.rgb).data)
+        return h.hexdigest()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.rgb.shape[1], self.rgb.shape[0]
+
+    def fit(self, max_side: int) -> "Scene":
+        """The scene with its longer side at most `max_side` px; depth by nearest neighbour."""
+        width, height = self.size
+        scale = max_side / max(width, height)
+        if scale >= 1:
+            return self
+        new = (max(1, round(width * scale)), max(1, round(height * scale)))
+        rgb = np.asarray(Image.fromarray(self.rgb).resize(new))
+        intrinsics = self.intrinsics and self.intrinsics.scaled(new[0] / width, new[1] / height)
+        depth = None if self.depth is None else resize_depth(self.depth, new)
+        return replace(self, rgb=rgb, depth=depth, intrinsics=intrinsics)
+
+
+def resize_depth(depth: Depth, size: tuple[int, int]) -> Depth:
+    """Depth at `size` = (width, height) by nearest neighbour, so that no depth is invented at edges."""
+    height, width = depth.shape
+    rows = ((np.arange(size[1]) + 0.5) * height / size[1]).astype(int)
+    columns = ((np.arange(size[0]) + 0.5) * width / size[0]).astype(int)
+    return depth[rows[:, None], columns]
+
+
+def read_rgb(path: Path) -> RGB:
+    """Decode a picture file of any mode to sRGB, first frame, EXIF orientation applied.
+
+    Raises SceneError with reason "unreadable file", "not a picture", "truncated or damaged",
+    "too many pixels", "too small" or "unknown colour mode".
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SceneError("unreadable file", str(error)) from None
+    return decode_rgb(data)
+
+
+def decode_rgb(data: bytes) -> RGB:
+    """As `read_rgb`, from bytes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                _check_size(image)
+                image.load()
+                rgb = _to_rgb(ImageOps.exif_transpose(image))
+        except SceneError:
+            raise
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise SceneError("too many pixels", str(error)) from None
+        except UnidentifiedImageError:
+            raise SceneError("not a picture", f"{len(data)} bytes") from None
+        except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, MemoryError) as error:
+            raise SceneError("truncated or damaged", f"{type(error).__name__}: {error}") from None
+    return np.asarray(rgb)
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise SceneError("too many pixels", f"{width} x {height}, limit {MAX_PIXELS}")
+    if min(width, height) < MIN_SIDE:
+        raise SceneError("too small", f"{width} x {height}, shorter side under {MIN_SIDE}")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow mode to RGB: high bit depths scaled, alpha over white, profiles applied."""
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(_to_8_bit(np.asarray(image))).convert("RGB")
+    if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), rgba).convert("RGB")
+    return _apply_profile(image)
+
+
+def _to_8_bit(grey: np.ndarray) -> UInt8[np.ndarray, "h w"]:
+    """Grey values of more than 8 bits to 0..255: floats of 0..1, integers of 0..65535."""
+    values = np.nan_to_num(grey.astype(np.float64), posinf=0.0, neginf=0.0)
+    top = values.max(initial=0.0)
+    steps = (1.0, 255.0, 65535.0) if grey.dtype.kind == "f" else (65535.0,)
+    full = next((f for f in steps if top <= f), top)
+    return np.clip(values * (255.0 / full), 0, 255).astype(np.uint8)
+
+
+def _apply_profile(image: Image.Image) -> Image.Image:
+    """To sRGB through the embedded colour profile, where there is a usable one that is not sRGB."""
+    profile = image.info.get("icc_profile")
+    try:
+        if image.mode == "LAB":
+            source = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+        elif profile and b"sRGB" not in profile and image.mode in ("RGB", "CMYK"):
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        else:
+            return image.convert("RGB")
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError) as error:
+        if image.mode == "LAB":
+            raise SceneError("unknown colour mode", f"{image.mode}: {error}") from None
+        return image.convert("RGB")
+    return converted if converted is not None else image.convert("RGB")
+
+
+def read_depth(path: Path, *, scale: float = 1.0, invalid: tuple[float, ...] = (0.0,), key: str = "depth") -> Depth:
+    """Decode a depth file (.png, .pgm, .tif; .npy, .npz; .h5) to stored value / `scale`.
+
+    Values in `invalid`, non-finite ones and all that is not positive become NaN. Arrays of Python
+    objects are refused, and `key` names the array in .npz and .h5 files.
+    Raises SceneError with reason "unreadable depth", or MissingExtraError where .h5 needs h5py.
+    """
+    try:
+        raw = _read_array(path, key)
+    except (SceneError, MissingExtraError):
+        raise
+    except (OSError, ValueError, KeyError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+        raise SceneError("unreadable depth", f"{path.name}: {type(error).__name__}: {error}") from None
+    depth = np.squeeze(np.asarray(raw))
+    if depth.ndim != 2 or depth.dtype.kind not in "uif" or depth.size > MAX_PIXELS:
+        raise SceneError("unreadable depth", f"{path.name}: shape {depth.shape}, type {depth.dtype}")
+    bad = ~np.isfinite(depth) | (depth <= 0) | np.isin(depth, invalid)
+    return np.where(bad, np.float32(np.nan), (depth / scale).astype(np.float32))
+
+
+def _read_array(path: Path, key: str) -> np.ndarray:
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return np.asarray(np.load(path, allow_pickle=False))
+    if suffix == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            return np.asarray(archive[key])
+    if suffix in (".h5", ".hdf5"):
+        try:
+            import h5py
+        except ImportError:
+            raise MissingExtraError("h5py", "hdf5") from None
+        with h5py.File(path, "r") as file:
+            return np.asarray(file[key])
+    with Image.open(path) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise SceneError("unreadable depth", f"{path.name}: {image.width} x {image.height}")
+        return np.asarray(image)
+
+
+def encode_jpeg(rgb: RGB) -> bytes:
+    """The picture as a JPEG of quality 95 without chroma subsampling: no trace to be seen at 1:1."""
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "JPEG", quality=95, subsampling=0)
+    return buffer.getvalue()

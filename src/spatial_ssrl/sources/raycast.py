@@ -1,0 +1,395 @@
+"""Rays against simple solids in a box-shaped room, and their light, in numpy: what synthetic.py draws with.
+
+Convention: x to the right, y down, z forward, metres. Vectors lie along the first axis, (3,) or
+(3, n), float32. A ray is origin + t * direction with the direction not normalised: t then survives
+any change of frame, and is the depth where the direction has z = 1 in the camera's frame.
+
+Every solid is a unit shape, stretched (`Part`), in a frame that is turned about the vertical (`Piece`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32, Int32, UInt8
+
+Shape = Literal["box", "ball", "frustum"]
+Vec = Float32[np.ndarray, "3"]
+Vecs = Float32[np.ndarray, "3 n"]
+Scalars = Float32[np.ndarray, " n"]
+
+Colours = Float32[np.ndarray, "k 3"]
+Pattern = Callable[[Scalars, Scalars, Colours], Vecs]
+"""Paints points with coordinates (u, v) in tiles of the pattern; colours are linear RGB."""
+
+NUDGE = np.float32(2e-3)
+"""Metres by which a ray that starts on a surface is lifted off it."""
+
+TINY = np.float32(1e-12)
+"""Keeps divisions by a direction finite."""
+
+CORNER = np.float32(0.7)
+"""Metres within which things darken each other's corners."""
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What a solid is made of; `scale` is the size in metres of one unit of the pattern."""
+
+    colours: Colours
+    pattern: Pattern
+    scale: float = 1.0
+    gloss: float = 0.0
+    glow: float = 0.0
+    """Light given off, as a multiple of the colour; what glows casts no shadow."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A unit shape scaled by `half` and moved to `centre`, in the frame of its piece.
+
+    Box and ball fill [-1, 1]^3. The frustum stands along y; its radius is 1 at the bottom (y = 1)
+    and `taper` at the top, so that 1 is a cylinder and 0 a cone.
+    """
+
+    shape: Shape
+    centre: Vec
+    half: Vec
+    surface: Surface
+    taper: float = 1.0
+
+    def entry(self, origin: Vecs, direction: Vecs) -> Scalars:
+        """t at which the line enters the solid, negative if behind the origin, inf if it misses."""
+        o, half = origin - self.centre[:, None], self.half[:, None]
+        if self.shape == "box":
+            return _enter_box(o, direction, half)
+        o, d = o / half, direction / half
+        return _enter_ball(o, d) if self.shape == "ball" else _enter_frustum(o, d, np.float32(self.taper))
+
+    def surface_at(self, point: Vecs) -> tuple[Vecs, Float32[np.ndarray, "2 n"], UInt8[np.ndarray, " n"]]:
+        """Outward normal, coordinates along the surface in metres, and face (0 to 5) of points on it."""
+        p = (point - self.centre[:, None]) / self.half[:, None]
+        if self.shape == "box":
+            return box_face(p, self.half)
+        normal, side = p, np.ones(p.shape[1], bool)
+        if self.shape == "frustum":
+            side = np.abs(p[1]) < 0.999
+            lean = np.float32((self.taper - 1) / 2) * np.hypot(p[0], p[2])
+            normal = np.stack([p[0] * side, np.where(side, lean, p[1]), p[2] * side])
+        normal = normal / self.half[:, None]
+        u = np.where(side, np.arctan2(p[0], p[2]), p[0]) * self.half[0]
+        v = np.where(side, p[1] * self.half[1], p[2] * self.half[2])
+        return normal / np.sqrt(dot(normal, normal)), np.stack([u, v]), (~side).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Parts that move together: turned by `yaw` (radians, positive turns +z towards +x), then moved to `at`."""
+
+    parts: tuple[Part, ...]
+    at: Vec
+    yaw: float = 0.0
+
+    @cached_property
+    def extent(self) -> tuple[Vec, Vec]:
+        """Lowest and highest corner of the box around the parts, in the piece's frame."""
+        low = np.min([p.centre - p.half for p in self.parts], axis=0)
+        return low, np.max([p.centre + p.half for p in self.parts], axis=0)
+
+    @cached_property
+    def ball(self) -> tuple[Vec, float]:
+        """Centre in the world and radius of a ball around the piece."""
+        low, high = self.extent
+        return turn(((low + high) / 2)[:, None], self.yaw)[:, 0] + self.at, float(np.linalg.norm(high - low)) / 2
+
+    @cached_property
+    def bounds(self) -> tuple[Vec, Vec]:
+        """Lowest and highest corner of the box around the piece, in the world."""
+        low, high = self.extent
+        corners = np.stack(np.meshgrid(*np.stack([low, high], 1)), 0).reshape(3, 8).astype(np.float32)
+        turned = turn(corners, self.yaw) + self.at[:, None]
+        return turned.min(1), turned.max(1)
+
+    def local(self, points: Vecs) -> Vecs:
+        """World points in the piece's frame."""
+        return turn(points - self.at[:, None], -self.yaw)
+
+
+@dataclass(frozen=True)
+class Hits:
+    """First thing that each ray meets before `t` = its reach; `part` is -1 where there is none."""
+
+    t: Scalars
+    part: Int32[np.ndarray, " n"]
+
+
+def cast(pieces: tuple[Piece, ...], origin: Vecs, direction: Vecs, reach: float = np.inf) -> Hits:
+    """Meet rays with pieces, whose parts are counted through; `origin` is (3, n), or (3, 1) if shared."""
+    hits = Hits(np.full(direction.shape[1], reach, np.float32), np.full(direction.shape[1], -1, np.int32))
+    squared, first = dot(direction, direction), 0
+    for piece in pieces:
+        _cast_piece(piece, first, origin, direction, squared, reach, hits)
+        first += len(piece.parts)
+    return hits
+
+
+def _cast_piece(piece: Piece, first: int, origin: Vecs, direction: Vecs, squared: Scalars, reach: float, hits: Hits) -> None:
+    """Update `hits` with a piece, looking only at the rays that come near its ball.
+
+    Distances are taken from the point nearest to the ball's centre: float32 stays exact for small far things.
+    """
+    centre, radius = piece.ball
+    away = centre[:, None] - origin
+    along = dot(away, direction)
+    nearest = np.minimum(np.maximum(along / squared, 0), reach)
+    gap = dot(away, away) - nearest * (2 * along - nearest * squared)
+    rays = np.flatnonzero(gap < np.float32(1.02 * radius * radius + 1e-4))
+    if rays.size == 0:
+        return
+    d, start = direction.take(rays, 1), nearest[rays]
+    o = start * d - (away if away.shape[1] == 1 else away.take(rays, 1))
+    o, d = piece.local(o + centre[:, None]), turn(d, -piece.yaw)
+    best, part = hits.t[rays], hits.part[rays]
+    for k, solid in enumerate(piece.parts, first):
+        t = solid.entry(o, d) + start
+        closer = (t > 0) & (t < best)
+        best, part = np.where(closer, t, best), np.where(closer, np.int32(k), part)
+    hits.t[rays], hits.part[rays] = best, part
+
+
+def dot(a: Vecs, b: Vecs) -> Scalars:
+    """Scalar products along the first axis."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _least(v: Vecs) -> Scalars:
+    return np.minimum(np.minimum(v[0], v[1]), v[2])
+
+
+def turn(v: Vecs, yaw: float) -> Vecs:
+    """Vectors turned about the vertical; positive turns +z towards +x."""
+    c, s = np.float32(np.cos(yaw)), np.float32(np.sin(yaw))
+    out = np.empty_like(v)
+    out[0], out[1], out[2] = c * v[0] + s * v[2], v[1], c * v[2] - s * v[0]
+    return out
+
+
+def leave_box(origin: Vecs, direction: Vecs, low: Vec, high: Vec) -> Scalars:
+    """t at which rays that start inside a box leave it."""
+    wall = np.where(direction > 0, high[:, None], low[:, None])
+    return _least((wall - origin) / (direction + TINY))
+
+
+def box_face(p: Vecs, half: Vec) -> tuple[Vecs, Float32[np.ndarray, "2 n"], UInt8[np.ndarray, " n"]]:
+    """Outward normal, coordinates in metres and face of points `p` on the box [-1, 1]^3 of size `half`.
+
+    Face is 2 * axis + (1 on the positive side); coordinates are (z, y), (x, z), (x, y) by axis.
+    """
+    axis = np.abs(p).argmax(0)
+    positive = np.take_along_axis(p, axis[None], 0)[0] > 0
+    normal = np.where(np.arange(3)[:, None] == axis, np.where(positive, 1, -1), 0).astype(np.float32)
+    m = p * half[:, None]
+    uv = np.stack([np.where(axis == 0, m[2], m[0]), np.where(axis == 1, m[2], m[1])])
+    return normal, uv, (2 * axis + positive).astype(np.uint8)
+
+
+def _enter_box(o: Vecs, d: Vecs, half: Vec) -> Scalars:
+    reciprocal = 1 / (d + TINY)
+    middle, reach = o * reciprocal, half * np.abs(reciprocal)
+    near, far = -_least(middle + reach), _least(reach - middle)
+    near[near >= far] = np.inf
+    return near
+
+
+def _enter_ball(o: Vecs, d: Vecs) -> Scalars:
+    a, b = dot(d, d), dot(o, d)
+    rest = b * b - a * (dot(o, o) - 1)
+    return np.where(rest > 0, (-b - np.sqrt(np.maximum(rest, 0))) / a, np.float32(np.inf))
+
+
+def _enter_frustum(o: Vecs, d: Vecs, taper: np.float32) -> Scalars:
+    """Nearest valid crossing of the slanted side, x^2 + z^2 = r(y)^2, and of the two lids."""
+    slope = (1 - taper) / 2
+    r, dr = 1 - slope + slope * o[1], slope * d[1]
+    a = d[0] * d[0] + d[2] * d[2] - dr * dr + TINY
+    b = o[0] * d[0] + o[2] * d[2] - r * dr
+    rest = b * b - a * (o[0] * o[0] + o[2] * o[2] - r * r)
+    root = np.sqrt(np.maximum(rest, 0))
+    best = np.full_like(a, np.inf)
+    for t in ((-b - root) / a, (-b + root) / a):
+        valid = (rest > 0) & (np.abs(o[1] + t * d[1]) <= 1) & (t < best)
+        best = np.where(valid, t, best)
+    for lid, radius in ((1, np.float32(1)), (-1, taper)):
+        t = (lid - o[1]) / (d[1] + TINY)
+        valid = ((o[0] + t * d[0]) ** 2 + (o[2] + t * d[2]) ** 2 <= radius * radius) & (t < best)
+        best = np.where(valid, t, best)
+    return best
+
+
+@dataclass(frozen=True)
+class Lamp:
+    """A light whose rays start evenly within `spread` (half sizes) of `at`; `colour` is its power.
+
+    What shines from outside comes in through an opening alone.
+    """
+
+    at: Vec
+    spread: Vec
+    colour: Vec
+    opening: Piece | None = None
+
+
+@dataclass(frozen=True)
+class World:
+    """A room: the box from `low` to `high`, its six surfaces by face, and what is in it."""
+
+    low: Vec
+    high: Vec
+    shell: tuple[Surface, ...]
+    pieces: tuple[Piece, ...]
+    lamps: tuple[Lamp, ...]
+    ambient: Colours
+    """Light from everywhere: rows for surfaces that look up, for those that look down, ..."""
+    drift: Vec
+    """... and its relative change per metre."""
+
+    @cached_property
+    def blockers(self) -> tuple[Piece, ...]:
+        """The pieces that cast shadows, without the parts that glow."""
+        dark = [(p, tuple(part for part in p.parts if not part.surface.glow)) for p in self.pieces]
+        return tuple(Piece(parts, p.at, p.yaw) for p, parts in dark)
+
+
+@dataclass(frozen=True)
+class View:
+    """What the rays see: `key` tells surfaces apart, `t` is where along the ray they are."""
+
+    t: Scalars
+    key: Int32[np.ndarray, " n"]
+    point: Vecs
+    normal: Vecs
+    albedo: Vecs
+    gloss: Scalars
+    glow: Scalars
+
+
+def look(world: World, eye: Vec, direction: Vecs) -> View:
+    """The first surface along each ray from `eye`, painted."""
+    hits = cast(world.pieces, eye[:, None], direction)
+    wall = leave_box(eye[:, None], direction, world.low, world.high)
+    bare = hits.t >= wall
+    t, part = np.minimum(hits.t, wall), np.where(bare, -1, hits.part)
+    n = t.size
+    view = View(t, part * 8, eye[:, None] + t * direction, *(np.zeros((3, n), np.float32) for _ in "na"),
+                *(np.zeros(n, np.float32) for _ in "gg"))  # fmt: skip
+    order = np.argsort(part, kind="stable")
+    ends = np.searchsorted(part[order], np.arange(-1, sum(len(p.parts) for p in world.pieces) + 1))
+    _view_shell(world, view, order[: ends[1]])
+    solids = [(piece, solid) for piece in world.pieces for solid in piece.parts]
+    for k, (piece, solid) in enumerate(solids, 1):
+        if ends[k] < ends[k + 1]:
+            rays = order[ends[k] : ends[k + 1]]
+            normal, uv, face = solid.surface_at(piece.local(view.point.take(rays, 1)))
+            view.key[rays] += face
+            _paint(view, rays, turn(normal, piece.yaw), uv, solid.surface)
+    return view
+
+
+def _view_shell(world: World, view: View, rays: Int32[np.ndarray, " m"]) -> None:
+    """Paint the rays that end on the room itself; wall coordinates are heights (y) from the floor."""
+    half = (world.high - world.low) / 2
+    p = (view.point.take(rays, 1) - (world.low + half)[:, None]) / half[:, None]
+    normal, uv, face = box_face(p, half)
+    uv[1] = np.where(face // 2 == 1, uv[1], uv[1] - half[1])
+    view.key[rays] += face
+    for f, surface in enumerate(world.shell):
+        chosen = np.flatnonzero(face == f)
+        if chosen.size:
+            _paint(view, rays[chosen], -normal.take(chosen, 1), uv.take(chosen, 1), surface)
+
+
+def _paint(
+    view: View, rays: Int32[np.ndarray, " m"], normal: Vecs, uv: Float32[np.ndarray, "2 m"], surface: Surface
+) -> None:
+    u, v = uv / np.float32(surface.scale)
+    view.albedo[:, rays] = surface.pattern(u, v, surface.colours)
+    view.normal[:, rays] = normal
+    view.gloss[rays], view.glow[rays] = surface.gloss, surface.glow
+
+
+def _spread(n: int) -> Float32[np.ndarray, "3 n"]:
+    """Points that fill [-1, 1]^3 evenly in any number (additive recurrence)."""
+    return ((np.arange(1, n + 1) * np.array([[0.8191725], [0.6710436], [0.5497005]])) % 1 * 2 - 1).astype(np.float32)
+
+
+def reach_light(world: World, view: View, phase: Int32[np.ndarray, " n"]) -> Float32[np.ndarray, "k n"]:
+    """Share of each lamp, then of the surroundings, that reaches the points: one ray for each.
+
+    `phase` (0 to 15) picks the ray; sixteen points with all phases together give the soft value.
+    """
+    start = view.point + NUDGE * view.normal
+    cube = _spread(16)
+    reached = np.zeros((len(world.lamps) + 1, phase.size), np.float32)
+    for lamp, seen in zip(world.lamps, reached, strict=False):
+        to = (lamp.at[:, None] + lamp.spread[:, None] * cube).take(phase, 1) - start
+        lit = np.flatnonzero(dot(to, view.normal) > 0)
+        if lamp.opening:
+            lit = lit[cast((lamp.opening,), start.take(lit, 1), to.take(lit, 1), 1.0).part == 0]
+        seen[lit] = cast(world.blockers, start.take(lit, 1), to.take(lit, 1), 1.0).part < 0
+    ball = cube / np.sqrt(dot(cube, cube))
+    reached[-1] = cast(world.blockers, start, (view.normal + ball.take(phase, 1)) * CORNER, 1.0).t
+    return reached
+
+
+def smooth(values: Float32[np.ndarray, "k n"], key: Int32[np.ndarray, " n"], width: int) -> Float32[np.ndarray, "k n"]:
+    """Mean over 4 x 4 pixels of the same surface, first across and then down."""
+    planes, keys = values.reshape(len(values), -1, width), key.reshape(-1, width)
+    for axis in (1, 0):
+        total, count = planes.copy(), np.ones(keys.shape, np.float32)
+        for step in (-2, -1, 1):
+            same = (np.roll(keys, step, axis) == keys).astype(np.float32)
+            total += same * np.roll(planes, step, axis + 1)
+            count += same
+        planes = total / count
+    return planes.reshape(values.shape)
+
+
+def shade(world: World, eye: Vec, view: View, reached: Float32[np.ndarray, "k n"]) -> Vecs:
+    """Linear colour of what is seen, given the light that reaches it."""
+    back = eye[:, None] - view.point
+    back /= np.sqrt(dot(back, back))
+    light = _ambient(world, view) * reached[-1]
+    shine = np.zeros_like(light)
+    for lamp, seen in zip(world.lamps, reached, strict=False):
+        to = lamp.at[:, None] - view.point
+        squared = dot(to, to)
+        to /= np.sqrt(squared)
+        arriving = seen * np.maximum(dot(to, view.normal), 0) / (squared + np.float32(0.4))
+        light += lamp.colour[:, None] * arriving
+        half = to + back
+        cosine = np.maximum(dot(half, view.normal), 0) / np.sqrt(dot(half, half))
+        shine += lamp.colour[:, None] * (arriving * cosine**32)
+    return view.albedo * (light + view.glow) + shine * view.gloss
+
+
+def _ambient(world: World, view: View) -> Vecs:
+    """Light from the surroundings, dimmed where the room's own corners are near."""
+    up = (1 - view.normal[1]) / 2
+    light = world.ambient[1][:, None] * (1 - up) + world.ambient[0][:, None] * up
+    middle = (world.low + world.high) / 2
+    light *= np.maximum(1 + world.drift @ (view.point - middle[:, None]), np.float32(0.1))
+    for axis in range(3):
+        for side, sign in ((world.low, 1), (world.high, -1)):
+            near = np.abs(view.point[axis] - side[axis]) / CORNER
+            facing = np.clip(1 - sign * view.normal[axis], 0, 1)
+            light *= 1 - np.float32(0.4) * facing * np.exp(-2.5 * near)
+    return light
+
+
+def picture(colour: Vecs, exposure: float) -> Vecs:
+    """Linear light to display values in 0..1: a filmic curve, then the sRGB gamma."""
+    c = colour * np.float32(exposure)
+    c = c * (2.51 * c + 0.03) / (c * (2.43 * c + 0.59) + 0.14)
+    return np.clip(c, 0, 1) ** np.float32(1 / 2.2)

@@ -1,0 +1,29 @@
+"""The pretext tasks. A new one is a file here and a line in TASKS; it inherits the contract tests."""
+
+from typing import Any
+
+from spatial_ssrl.errors import RecipeError
+from spatial_ssrl.tasks.base import Drop, Margin, Params, Task
+from spatial_ssrl.tasks.crop import Crop
+from spatial_ssrl.tasks.depth import DepthOrder
+from spatial_ssrl.tasks.flip import Flip
+from spatial_ssrl.tasks.position import Position
+from spatial_ssrl.tasks.shuffle import Shuffle
+
+__all__ = ["PROFILES", "TASKS", "Drop", "Margin", "Params", "Task", "make_task"]
+
+TASKS: dict[str, type[Task[Any]]] = {task.name: task for task in (Shuffle, Flip, Crop, DepthOrder, Position)}
+
+PROFILES: dict[str, dict[str, dict[str, float]]] = {"paper": {}}
+"""Per profile, the values by which a task's fields differ from their defaults."""
+
+
+def make_task(name: str, variant: str, profile: str) -> Task[Any]:
+    """A task in one variant and profile. Raises RecipeError with what exists."""
+    if name not in TASKS:
+        raise RecipeError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
+    if variant not in TASKS[name].variants:
+        raise RecipeError(f"unknown variant {variant!r} of {name}; known: {', '.join(TASKS[name].variants)}")
+    if profile not in PROFILES:
+        raise RecipeError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
+    return TASKS[name](variant, **PROFILES[profile].get(name, {}))

@@ -1,0 +1,182 @@
+"""Relative 3D position (paper section 3.2): where is point 2 for an observer at point 1?
+
+Convention: the observer stands at point 1 and faces `view` degrees, counted counter-clockwise from
+the camera's z axis as seen from above: 0 away from the camera, 90 to the left of the picture, 180
+toward the camera, 270 to the right. With d = point 2 - point 1, x to the right and z away from the
+camera, the observer sees
+
+    x' = cos(view) dx + sin(view) dz     positive to the observer's right
+    z' = cos(view) dz - sin(view) dx     positive in front
+
+dx is decided in pixels of the picture, dz in normalised depth; height is ignored.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int
+
+from spatial_ssrl.grammar import Letter
+from spatial_ssrl.scene import RGB, Depth, Intrinsics, Scene
+from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
+from spatial_ssrl.tasks.marks import draw_mark, mark_reach
+from spatial_ssrl.tasks.regions import apart, depth_range, find_regions, normalise, sample, sizes
+
+VIEWS = {
+    0: "away from the camera, into the picture",
+    90: "toward the left side of the picture",
+    180: "toward the camera",
+    270: "toward the right side of the picture",
+}
+ROTATION = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}
+"""Cosine and sine of each view."""
+SINGLE = {(-1, 0): "left", (1, 0): "right", (0, 1): "front", (0, -1): "back"}
+DIAGONAL = {(-1, 1): "front left", (1, 1): "front right", (-1, -1): "back left", (1, -1): "back right"}
+CANDIDATES = 160
+REFERENCE_WIDTH = 640
+
+
+@dataclass(frozen=True)
+class PositionParams(Params):
+    """Two marked points and an observer."""
+
+    points: tuple[tuple[int, int], tuple[int, int]]
+    """(x, y) of marker 1, where the observer stands, and of marker 2."""
+    view: int
+    choices: tuple[str, ...]
+    """Directions in letter order."""
+    direction: str
+    """Where point 2 is."""
+    half: int
+    badge: int
+    limits: tuple[float, float]
+    """Depths that are normalised to 0 and 1."""
+
+
+@dataclass(frozen=True)
+class Position(Task[PositionParams]):
+    """Two marked points, clearly apart along the axes that the answer names and close along the other."""
+
+    min_pixels: float = 150.0
+    """dx that counts as left or right, in pixels of a picture at least 640 wide; narrower ones in proportion."""
+    min_depth: float = 0.25
+    """dz that counts as front or back, normalised."""
+    max_range: float = 0.05
+    """A point's surroundings span less than this, normalised."""
+
+    name: ClassVar[str] = "position"
+    needs_depth: ClassVar[bool] = True
+    variants: ClassVar[dict[str, int]] = {"single": 1, "diagonal": 2}
+    params: ClassVar[type[Params]] = PositionParams
+    wordings: ClassVar[tuple[str, ...]] = (
+        "You stand at place 1 and look {view}. Where is place 2, seen from you?",
+        "An observer at the place marked 1 faces {view}. In which direction does the observer find the place marked 2?",
+        "Imagine standing at mark 1 and facing {view}. On which side of you is mark 2?",
+    )
+
+    @property
+    def directions(self) -> dict[tuple[int, int], str]:
+        """Signs of (x', z') and the direction they mean."""
+        return SINGLE if self.variant == "single" else DIAGONAL
+
+    def draw(self, scene: Scene, rng: np.random.Generator) -> PositionParams | Drop:
+        assert scene.depth is not None
+        limits = depth_range(scene.depth)
+        if limits is None:
+            return Drop("no depth range")
+        half, badge = sizes(*scene.size)
+        half = max(2, half // 2)
+        normalised = normalise(scene.depth, *limits)
+        regions = find_regions(normalised, half, badge)
+        if regions is None:
+            return Drop("picture too small for marks")
+        places = sample(rng, regions.flat(self.max_range), CANDIDATES) + regions.margin
+        view = int(rng.choice(list(VIEWS)))
+        pair = self._draw_pair(scene, normalised, places, mark_reach(half, badge), view, rng)
+        if pair is None:
+            return Drop("no two points clearly apart")
+        (first, second), direction = pair
+        points = ((int(first[1]), int(first[0])), (int(second[1]), int(second[0])))
+        choices = tuple(str(c) for c in rng.permutation(list(self.directions.values())))
+        return PositionParams(pick_wording(self.wordings, rng), points, view, choices, direction, half, badge, limits)
+
+    def _draw_pair(
+        self,
+        scene: Scene,
+        normalised: Depth,
+        places: Int[np.ndarray, "n 2"],
+        reach: int,
+        view: int,
+        rng: np.random.Generator,
+    ) -> tuple[Int[np.ndarray, "2 2"], str] | None:
+        """A direction, uniform among those that the places offer, and a uniform pair that lies so."""
+        steps = self._steps(scene, normalised, places)
+        allowed = apart(places, reach) & _sides_agree(scene, places)
+        for signs in rng.permutation(list(self.directions)):
+            along_x, along_z = _to_camera(signs, view)
+            pairs = np.argwhere(allowed & (steps[0] == along_x) & (steps[1] == along_z))
+            if len(pairs):
+                return places[pairs[rng.integers(len(pairs))]], self.directions[(int(signs[0]), int(signs[1]))]
+        return None
+
+    def _steps(
+        self, scene: Scene, normalised: Depth, places: Int[np.ndarray, "n 2"]
+    ) -> tuple[Int[np.ndarray, "n n"], Int[np.ndarray, "n n"]]:
+        """Signs of dx and dz from each place to each other; 0 where it is below the threshold."""
+        dx = places[None, :, 1] - places[:, None, 1]
+        depth = normalised[tuple(places.T)]
+        dz = depth[None, :] - depth[:, None]
+        return _sign(dx, self._min_dx(scene)), _sign(dz, self.min_depth)
+
+    def _min_dx(self, scene: Scene) -> float:
+        return self.min_pixels * min(1.0, scene.size[0] / REFERENCE_WIDTH)
+
+    def render(self, scene: Scene, params: PositionParams) -> list[RGB]:
+        shown = scene.rgb.copy()
+        for label, (x, y) in enumerate(params.points, start=1):
+            draw_mark(shown, x, y, params.half, str(label), params.badge)
+        return [shown]
+
+    def question(self, params: PositionParams) -> str:
+        lines = "\n".join(f"{chr(ord('A') + i)}. {choice}" for i, choice in enumerate(params.choices))
+        return (
+            f"<image>\nTwo places in this scene are framed and numbered. "
+            f"{self.wordings[params.wording].format(view=VIEWS[params.view])} Ignore differences in height.\n"
+            f"{lines}\nAnswer with one letter from A to D."
+        )
+
+    def answer(self, params: PositionParams) -> str:
+        return chr(ord("A") + params.choices.index(params.direction))
+
+    def options(self, params: PositionParams) -> tuple[str, ...]:
+        return params.choices
+
+    def margin(self, scene: Scene, params: PositionParams) -> Margin:
+        """Distance of dx and dz from the threshold that decides them, as a share of it; the smaller one."""
+        assert scene.depth is not None
+        (x1, y1), (x2, y2) = params.points
+        z1, z2 = normalise(scene.depth[[y1, y2], [x1, x2]], *params.limits)
+        shares = (abs(x2 - x1) / self._min_dx(scene), abs(float(z2 - z1)) / self.min_depth)
+        return Margin(min(abs(share - 1) for share in shares), 0.0, "share of the threshold that decides the direction")
+
+    def grammar(self, params: PositionParams) -> Letter:
+        return Letter(len(params.choices))
+
+
+def _sign(values: np.ndarray, threshold: float) -> Int[np.ndarray, "n n"]:
+    return (values > threshold).astype(int) - (values < -threshold).astype(int)
+
+
+def _to_camera(signs: Int[np.ndarray, "2"], view: int) -> tuple[int, int]:
+    """Signs (x', z') of the observer as signs (dx, dz) of the camera: the inverse rotation."""
+    cos, sin = ROTATION[view]
+    return int(cos * signs[0] - sin * signs[1]), int(sin * signs[0] + cos * signs[1])
+
+
+def _sides_agree(scene: Scene, places: Int[np.ndarray, "n 2"]) -> Bool[np.ndarray, "n n"]:
+    """Which pairs lie on the same side of each other in the picture and in space."""
+    assert scene.depth is not None
+    camera = scene.intrinsics or Intrinsics.assumed(*scene.size)
+    x: Float32[np.ndarray, "n"] = (places[:, 1] - camera.cx) / camera.fx * scene.depth[tuple(places.T)]
+    return (x[None, :] - x[:, None]) * (places[None, :, 1] - places[:, None, 1]) >= 0

@@ -1,0 +1,88 @@
+"""Square regions of a depth map whose depth is known everywhere and nearly one value.
+
+Depth is normalised to [0, 1] between its percentiles 0.5 and 99.5 (the published convention), so
+that thresholds mean the same indoors and outdoors. NaN, no reading, spreads to every region that
+holds one, and no comparison with it is true: a region with a gap is never a candidate.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int
+
+from spatial_ssrl.scene import Depth
+from spatial_ssrl.tasks.marks import badge_radius, mark_reach
+
+PERCENTILES = (0.005, 0.995)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """All regions of one side in a depth map, by their centre."""
+
+    half: int
+    """A region spans `half` px to each side of its centre."""
+    margin: int
+    """Distance in px of the first centre from the picture's edge."""
+    nearest: Float32[np.ndarray, "rows columns"]
+    """Smallest normalised depth in the region centred at (row + margin, column + margin)."""
+    farthest: Float32[np.ndarray, "rows columns"]
+
+    def flat(self, max_range: float) -> Bool[np.ndarray, "rows columns"]:
+        """Which regions have a reading everywhere and a depth range below `max_range`."""
+        return self.farthest - self.nearest < max_range
+
+
+def depth_range(depth: Depth) -> tuple[float, float] | None:
+    """Percentiles 0.5 and 99.5 of the readings, or None when there is no spread to normalise by."""
+    known = depth[~np.isnan(depth)]
+    if known.size == 0:
+        return None
+    ranks = [round(q * (known.size - 1)) for q in PERCENTILES]
+    low, high = np.partition(known, ranks)[ranks]
+    return (float(low), float(high)) if high > low else None
+
+
+def normalise(depth: Float32[np.ndarray, "*shape"], low: float, high: float) -> Float32[np.ndarray, "*shape"]:
+    """Depth mapped from [low, high] to [0, 1] and clipped there; NaN stays NaN."""
+    return np.clip((depth - np.float32(low)) / np.float32(high - low), 0, 1)
+
+
+def find_regions(normalised: Depth, half: int, badge: int) -> Regions | None:
+    """Regions of side 2 * half + 1 whose mark stays inside the picture; None if the picture is too small."""
+    margin = mark_reach(half, badge)
+    inner = normalised[margin - half : half - margin, margin - half : half - margin]
+    side = 2 * half + 1
+    if min(inner.shape) < side:
+        return None
+    return Regions(half, margin, _slide(np.minimum, inner, side), _slide(np.maximum, inner, side))
+
+
+def _slide(extreme: np.ufunc, values: Depth, side: int) -> Depth:
+    """Minimum or maximum of every side x side window, by doubling: log2(side) passes an axis."""
+    for _ in range(2):
+        span = 1
+        while span < side:
+            step = min(span, side - span)
+            values = extreme(values[:-step], values[step:])
+            span += step
+        values = values.T
+    return np.ascontiguousarray(values)
+
+
+def sizes(width: int, height: int) -> tuple[int, int]:
+    """Half side of a region and radius of its badge, in pixels, for a picture of this size."""
+    short = min(width, height)
+    return max(4, round(short / 40)), badge_radius(short)
+
+
+def sample(rng: np.random.Generator, where: Bool[np.ndarray, "rows columns"], count: int) -> Int[np.ndarray, "n 2"]:
+    """Up to `count` different (row, column) places where the mask holds, uniformly."""
+    places = np.flatnonzero(where)
+    chosen = rng.choice(places, min(count, places.size), replace=False) if places.size else places
+    return np.stack(np.unravel_index(chosen, where.shape), axis=-1)
+
+
+def apart(places: Int[np.ndarray, "n 2"], distance: int) -> Bool[np.ndarray, "n n"]:
+    """Which pairs of places are at least `distance` px apart along x or y."""
+    return np.abs(places[:, None] - places[None]).max(axis=-1) >= distance

@@ -1,0 +1,99 @@
+"""Shuffled patch reordering (paper section 3.2): which shown patch belongs where?
+
+Convention: position k of the shown picture holds original patch `permutation[k]`. The answer is the
+inverse: for each original position in row-major order, the label (shown position) of its patch.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from spatial_ssrl.grammar import Permutation
+from spatial_ssrl.scene import RGB, Scene
+from spatial_ssrl.tasks.base import Margin, Params, Task, pick_wording
+from spatial_ssrl.tasks.grid import cut, join, smallest_difference
+from spatial_ssrl.tasks.marks import label_patches
+
+WHITE = 255
+
+
+@dataclass(frozen=True)
+class ShuffleParams(Params):
+    """Where the patches went."""
+
+    permutation: tuple[int, ...]
+    masked: int | None
+    """Original patch that is painted white, or None."""
+
+
+@dataclass(frozen=True)
+class Shuffle(Task[ShuffleParams]):
+    """Patches of a grid in a new order, never the old one.
+
+    A masked patch is found by elimination; strips are never masked, since the gap could be at
+    either end.
+    """
+
+    min_difference: float = 8.0
+    """Smallest allowed difference between two visible patches, in grey levels."""
+
+    name: ClassVar[str] = "shuffle"
+    few_puzzles: ClassVar[bool] = True
+    variants: ClassVar[dict[str, int]] = {"1x3": 1, "3x1": 1, "1x4": 2, "4x1": 2, "2x2": 2, "2x2-masked": 3}
+    params: ClassVar[type[Params]] = ShuffleParams
+    wordings: ClassVar[tuple[str, ...]] = (
+        "This picture was cut into {n} equal {pieces}, which were then put in a wrong order. Each one carries a number.",
+        "The {n} numbered {pieces} of this picture are out of place.",
+        "Someone cut a picture into {n} equal {pieces} and shuffled them; a number marks each one as shown here.",
+    )
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows, columns = self.variant.removesuffix("-masked").split("x")
+        return int(rows), int(columns)
+
+    def draw(self, scene: Scene, rng: np.random.Generator) -> ShuffleParams:
+        n = math.prod(self.grid)
+        identity = tuple(range(n))
+        permutation = identity
+        while permutation == identity:
+            permutation = tuple(map(int, rng.permutation(n)))
+        masked = int(rng.integers(n)) if self.variant.endswith("-masked") else None
+        return ShuffleParams(pick_wording(self.wordings, rng), permutation, masked)
+
+    def render(self, scene: Scene, params: ShuffleParams) -> list[RGB]:
+        patches = cut(scene.rgb, *self.grid)
+        if params.masked is not None:
+            patches[params.masked] = np.full_like(patches[params.masked], WHITE)
+        return [label_patches(join([patches[p] for p in params.permutation], *self.grid), *self.grid)]
+
+    def question(self, params: ShuffleParams) -> str:
+        rows, columns = self.grid
+        pieces, order = "patches", "top left, top right, bottom left, bottom right"
+        if rows == 1:
+            pieces, order = "vertical strips", "from left to right"
+        if columns == 1:
+            pieces, order = "horizontal strips", "from top to bottom"
+        hidden = " One of them is painted white." if params.masked is not None else ""
+        form = "-".join("LLLL"[: rows * columns])
+        return (
+            f"<image>\n{self.wordings[params.wording].format(n=rows * columns, pieces=pieces)}{hidden} "
+            f"Which number belongs at each place of the original picture? List the numbers for the places in this order: "
+            f"{order}. Answer in the form {form}, where each L is a number from 0 to {rows * columns - 1}."
+        )
+
+    def answer(self, params: ShuffleParams) -> str:
+        return "-".join(str(params.permutation.index(p)) for p in range(len(params.permutation)))
+
+    def margin(self, scene: Scene, params: ShuffleParams) -> Margin:
+        visible = [patch for p, patch in enumerate(cut(scene.rgb, *self.grid)) if p != params.masked]
+        return Margin(smallest_difference(visible), self.min_difference, "grey levels between the two most alike patches")
+
+    def grammar(self, params: ShuffleParams) -> Permutation:
+        return Permutation(len(params.permutation))
+
+    def chance(self, params: ShuffleParams) -> float:
+        return 1 / (self.grammar(params).size - 1)

@@ -1,0 +1,96 @@
+"""Loading a vision-language model and asking it: the one file that knows how transformers is called.
+
+Used by training and evaluation alike, so that both pose a row in the same words. Importing this
+module loads neither torch nor transformers; its functions do.
+"""
+
+import functools
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from spatial_ssrl.errors import MissingExtraError, TrainingError
+from spatial_ssrl.grammar import FORMAT_INSTRUCTION
+from spatial_ssrl.scene import decode_rgb
+
+Conversation = list[dict[str, Any]]
+
+
+def conversation(problem: str, instruction: str = FORMAT_INSTRUCTION) -> Conversation:
+    """A row's problem as one user message, an image part for each `<image>`, the instruction at its end."""
+    parts: list[dict[str, str | None]] = []
+    for i, text in enumerate(f"{problem}\n{instruction}".split("<image>")):
+        if i:
+            parts.append({"type": "image", "text": None})
+        if text.strip():
+            parts.append({"type": "text", "text": text})
+    return [{"role": "user", "content": parts}]
+
+
+def pictures(row: Mapping[str, Any]) -> list[Image.Image]:
+    """A row's images, decoded."""
+    return [Image.fromarray(decode_rgb(image["bytes"])) for image in row["images"]]
+
+
+def load(path: str | Path) -> tuple[Any, Any]:
+    """Model and processor of a folder or hub name: bfloat16 on a GPU, float32 on a CPU, padded on the left.
+
+    Generation needs left padding: with right padding Qwen2.5-VL answers wrongly without a warning.
+    Raises MissingExtraError without the train extra, TrainingError where there is no model.
+    """
+    prepare_torch()
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    gpu = torch.cuda.is_available()
+    try:
+        processor = AutoProcessor.from_pretrained(path, padding_side="left")
+        model = AutoModelForImageTextToText.from_pretrained(path, dtype=torch.bfloat16 if gpu else torch.float32)
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"no vision-language model can be loaded from {path}: {error}") from None
+    return model.to("cuda" if gpu else "cpu").eval(), processor
+
+
+def generate(
+    model: Any, processor: Any, rows: Sequence[Mapping[str, Any]], *, max_new_tokens: int, batch_size: int = 32
+) -> Iterator[str]:
+    """Greedy replies to the rows, in order, a batch at a time."""
+    import torch
+
+    forbidden = [i for name in ("image", "video") if (i := getattr(model.config, f"{name}_token_id", None)) is not None]
+    for start in range(0, len(rows), batch_size):
+        batch = rows[start : start + batch_size]
+        prompts = [processor.apply_chat_template(conversation(r["problem"]), add_generation_prompt=True) for r in batch]
+        inputs = processor(text=prompts, images=[pictures(r) for r in batch], padding=True, return_tensors="pt")
+        with torch.inference_mode():
+            tokens = model.generate(
+                **inputs.to(model.device), do_sample=False, max_new_tokens=max_new_tokens, suppress_tokens=forbidden
+            )
+        replies = tokens[:, inputs["input_ids"].shape[1] :]
+        yield from processor.batch_decode(replies, skip_special_tokens=True)
+
+
+@functools.cache
+def prepare_torch() -> None:
+    """Make transformers' vision processors importable; called before anything imports torchvision.
+
+    The registry's torchvision is built for CUDA. Beside a CPU torch its import dies with "operator
+    torchvision::nms does not exist", because it registers shape functions for two operators whose
+    library could not be loaded. Declaring the two is enough: what the processors use is plain torch.
+    """
+    for module in ("torch", "torchvision", "transformers"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError(module, "train")
+    import torch
+
+    if torch.version.cuda is None and torch.version.hip is None:
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _KEPT_ALIVE.append(library)
+
+
+_KEPT_ALIVE: list[Any] = []
