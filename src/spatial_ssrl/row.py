@@ -103,9 +103,9 @@ def split_files(dataset: Path, split: str) -> list[Path]:
     return files
 
 
-def read_rows(dataset: Path, split: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
+def read_rows(dataset: str | Path, split: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
     """The rows of one split in file order, a row group at a time."""
-    for path in split_files(dataset, split):
+    for path in split_files(Path(dataset), split):
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=ROW_GROUP, columns=columns):
                 yield from batch.to_pylist()

@@ -25,8 +25,8 @@ MAX_PIXELS = 89_478_485
 """Larger pictures are refused as decompression bombs (Pillow's own limit, 1 GiB of RGB and alpha)."""
 
 DepthUnit = Literal["metre", "relative"]
-RGB = UInt8[np.ndarray, "h w 3"]
-Depth = Float32[np.ndarray, "h w"]
+RGB = UInt8[np.ndarray, "_ _ 3"]
+Depth = Float32[np.ndarray, "_ _"]
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def read_depth(path: Path, *, scale: float = 1.0, invalid: tuple[float, ...] = (
         raise
     except (OSError, ValueError, KeyError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
         raise SceneError("unreadable depth", f"{path.name}: {type(error).__name__}: {error}") from None
-    depth = np.squeeze(np.asarray(raw))
+    depth = raw[..., 0] if raw.ndim == 3 and raw.shape[2] == 1 else raw
     if depth.ndim != 2 or depth.dtype.kind not in "uif" or depth.size > MAX_PIXELS:
         raise SceneError("unreadable depth", f"{path.name}: shape {depth.shape}, type {depth.dtype}")
     bad = ~np.isfinite(depth) | (depth <= 0) | np.isin(depth, invalid)

@@ -86,7 +86,7 @@ def close_store(out: Path, manifest: dict[str, Any], card: str) -> None:
     """Write card and manifest, and forget the state of the build."""
     (out / "README.md").write_text(card, encoding="utf-8")
     temporary = out / "manifest.json.tmp"
-    temporary.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     temporary.replace(out / "manifest.json")
     shutil.rmtree(out / STATE)
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
 from spatial_ssrl.errors import SourceError
@@ -37,7 +37,7 @@ class PathSource(Source):
     root: Path
 
     @classmethod
-    def from_text(cls, path: str, options: dict[str, str]) -> Self:
+    def from_text(cls, path: str, options: dict[str, str]) -> "PathSource":
         """Build from the path and the options of a SOURCE text. Raises SourceError."""
         root = Path(path).expanduser()
         if not root.exists():

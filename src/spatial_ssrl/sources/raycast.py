@@ -20,7 +20,7 @@ Vec = Float32[np.ndarray, "3"]
 Vecs = Float32[np.ndarray, "3 n"]
 Scalars = Float32[np.ndarray, " n"]
 
-Colours = Float32[np.ndarray, "k 3"]
+Colours = Float32[np.ndarray, "_ 3"]
 Pattern = Callable[[Scalars, Scalars, Colours], Vecs]
 """Paints points with coordinates (u, v) in tiles of the pattern; colours are linear RGB."""
 
@@ -43,7 +43,7 @@ class Surface:
     scale: float = 1.0
     gloss: float = 0.0
     glow: float = 0.0
-    """Light given off, as a multiple of the colour; what glows casts no shadow."""
+    """Light given off after exposure, as a multiple of the colour; what glows casts no shadow."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,6 @@ class Part:
     half: Vec
     surface: Surface
     taper: float = 1.0
-
-    def entry(self, origin: Vecs, direction: Vecs) -> Scalars:
-        """t at which the line enters the solid, negative if behind the origin, inf if it misses."""
-        o, half = origin - self.centre[:, None], self.half[:, None]
-        if self.shape == "box":
-            return _enter_box(o, direction, half)
-        o, d = o / half, direction / half
-        return _enter_ball(o, d) if self.shape == "ball" else _enter_frustum(o, d, np.float32(self.taper))
 
     def surface_at(self, point: Vecs) -> tuple[Vecs, Float32[np.ndarray, "2 n"], UInt8[np.ndarray, " n"]]:
         """Outward normal, coordinates along the surface in metres, and face (0 to 5) of points on it."""
@@ -85,6 +77,25 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Solids:
+    """Parts of one shape, to be met together; `index` is their place in the piece."""
+
+    shape: Shape
+    index: Int32[np.ndarray, " k"]
+    centre: Float32[np.ndarray, "3 k 1"]
+    half: Float32[np.ndarray, "3 k 1"]
+    taper: Float32[np.ndarray, "k 1"]
+
+    def entry(self, origin: Vecs, direction: Vecs) -> Float32[np.ndarray, "k n"]:
+        """t at which lines enter each solid, negative if behind the origin, inf where they miss."""
+        o, d = origin[:, None] - self.centre, direction[:, None]
+        if self.shape == "box":
+            return _enter_box(o, d, self.half)
+        o, d = o / self.half, d / self.half
+        return _enter_ball(o, d) if self.shape == "ball" else _enter_frustum(o, d, self.taper)
+
+
+@dataclass(frozen=True)
 class Piece:
     """Parts that move together: turned by `yaw` (radians, positive turns +z towards +x), then moved to `at`."""
 
@@ -93,24 +104,54 @@ class Piece:
     yaw: float = 0.0
 
     @cached_property
+    def solids(self) -> list[Solids]:
+        """The parts by shape."""
+        groups = []
+        for shape in sorted({p.shape for p in self.parts}):
+            index = np.array([k for k, p in enumerate(self.parts) if p.shape == shape], np.int32)
+            chosen = [self.parts[k] for k in index]
+            centre, half = (np.stack(v, 1)[..., None] for v in ([p.centre for p in chosen], [p.half for p in chosen]))
+            groups.append(Solids(shape, index, centre, half, np.array([[p.taper] for p in chosen], np.float32)))
+        return groups
+
+    @cached_property
+    def hull(self) -> Solids:
+        """The box around the parts."""
+        low, high = (corner[:, None, None] for corner in self.extent)
+        return Solids("box", np.zeros(1, np.int32), (low + high) / 2, (high - low) / 2, np.ones((1, 1), np.float32))
+
+    def entry(self, origin: Vecs, direction: Vecs, least: Scalars) -> tuple[Scalars, Int32[np.ndarray, " n"]]:
+        """Smallest t above `least` at which lines enter a part, and which; in the piece's frame."""
+        best, part = np.full(least.shape, np.inf, np.float32), np.full(least.shape, -1, np.int32)
+        for solids in self.solids:
+            t = solids.entry(origin, direction)
+            t[t <= least] = np.inf
+            which = t.argmin(0)
+            nearest = t[which, np.arange(which.size)]
+            part = np.where(nearest < best, solids.index[which], part)
+            best = np.minimum(nearest, best)
+        return best, part
+
+    @cached_property
     def extent(self) -> tuple[Vec, Vec]:
         """Lowest and highest corner of the box around the parts, in the piece's frame."""
-        low = np.min([p.centre - p.half for p in self.parts], axis=0)
-        return low, np.max([p.centre + p.half for p in self.parts], axis=0)
+        centre, half = np.stack([p.centre for p in self.parts]), np.stack([p.half for p in self.parts])
+        return (centre - half).min(0), (centre + half).max(0)
 
     @cached_property
     def ball(self) -> tuple[Vec, float]:
         """Centre in the world and radius of a ball around the piece."""
         low, high = self.extent
-        return turn(((low + high) / 2)[:, None], self.yaw)[:, 0] + self.at, float(np.linalg.norm(high - low)) / 2
+        return turn((low + high) / 2, self.yaw) + self.at, float(np.linalg.norm(high - low)) / 2
 
     @cached_property
     def bounds(self) -> tuple[Vec, Vec]:
         """Lowest and highest corner of the box around the piece, in the world."""
         low, high = self.extent
-        corners = np.stack(np.meshgrid(*np.stack([low, high], 1)), 0).reshape(3, 8).astype(np.float32)
-        turned = turn(corners, self.yaw) + self.at[:, None]
-        return turned.min(1), turned.max(1)
+        c, s = abs(np.cos(self.yaw)), abs(np.sin(self.yaw))
+        x, y, z = (high - low) / 2
+        centre, half = self.ball[0], np.array([c * x + s * z, y, s * x + c * z], np.float32)
+        return centre - half, centre + half
 
     def local(self, points: Vecs) -> Vecs:
         """World points in the piece's frame."""
@@ -150,13 +191,13 @@ def _cast_piece(piece: Piece, first: int, origin: Vecs, direction: Vecs, squared
         return
     d, start = direction.take(rays, 1), nearest[rays]
     o = start * d - (away if away.shape[1] == 1 else away.take(rays, 1))
-    o, d = piece.local(o + centre[:, None]), turn(d, -piece.yaw)
-    best, part = hits.t[rays], hits.part[rays]
-    for k, solid in enumerate(piece.parts, first):
-        t = solid.entry(o, d) + start
-        closer = (t > 0) & (t < best)
-        best, part = np.where(closer, t, best), np.where(closer, np.int32(k), part)
-    hits.t[rays], hits.part[rays] = best, part
+    o, d, best = piece.local(o + centre[:, None]), turn(d, -piece.yaw), hits.t[rays] - start
+    closer = np.flatnonzero(piece.hull.entry(o, d)[0] < best)
+    rays, start, best = rays[closer], start[closer], best[closer]
+    t, part = piece.entry(o.take(closer, 1), d.take(closer, 1), -start)
+    closer = np.flatnonzero(t < best)
+    hits.t[rays[closer]] = t[closer] + start[closer]
+    hits.part[rays[closer]] = part[closer] + first
 
 
 def dot(a: Vecs, b: Vecs) -> Scalars:
@@ -168,7 +209,7 @@ def _least(v: Vecs) -> Scalars:
     return np.minimum(np.minimum(v[0], v[1]), v[2])
 
 
-def turn(v: Vecs, yaw: float) -> Vecs:
+def turn(v: Vecs | Vec, yaw: float) -> Vecs:
     """Vectors turned about the vertical; positive turns +z towards +x."""
     c, s = np.float32(np.cos(yaw)), np.float32(np.sin(yaw))
     out = np.empty_like(v)
@@ -209,7 +250,7 @@ def _enter_ball(o: Vecs, d: Vecs) -> Scalars:
     return np.where(rest > 0, (-b - np.sqrt(np.maximum(rest, 0))) / a, np.float32(np.inf))
 
 
-def _enter_frustum(o: Vecs, d: Vecs, taper: np.float32) -> Scalars:
+def _enter_frustum(o: Vecs, d: Vecs, taper: Float32[np.ndarray, "k 1"]) -> Scalars:
     """Nearest valid crossing of the slanted side, x^2 + z^2 = r(y)^2, and of the two lids."""
     slope = (1 - taper) / 2
     r, dr = 1 - slope + slope * o[1], slope * d[1]
@@ -221,7 +262,7 @@ def _enter_frustum(o: Vecs, d: Vecs, taper: np.float32) -> Scalars:
     for t in ((-b - root) / a, (-b + root) / a):
         valid = (rest > 0) & (np.abs(o[1] + t * d[1]) <= 1) & (t < best)
         best = np.where(valid, t, best)
-    for lid, radius in ((1, np.float32(1)), (-1, taper)):
+    for lid, radius in ((1, np.ones_like(taper)), (-1, taper)):
         t = (lid - o[1]) / (d[1] + TINY)
         valid = ((o[0] + t * d[0]) ** 2 + (o[2] + t * d[2]) ** 2 <= radius * radius) & (t < best)
         best = np.where(valid, t, best)
@@ -257,8 +298,9 @@ class World:
 
     @cached_property
     def blockers(self) -> tuple[Piece, ...]:
-        """The pieces that cast shadows, without the parts that glow."""
-        dark = [(p, tuple(part for part in p.parts if not part.surface.glow)) for p in self.pieces]
+        """The pieces that cast shadows: not the flat ones, nor parts that glow."""
+        thick = [p for p in self.pieces if np.subtract(*p.extent).max() < -0.06]
+        dark = [(p, tuple(part for part in p.parts if not part.surface.glow)) for p in thick]
         return tuple(Piece(parts, p.at, p.yaw) for p, parts in dark)
 
 
@@ -357,7 +399,7 @@ def smooth(values: Float32[np.ndarray, "k n"], key: Int32[np.ndarray, " n"], wid
 
 
 def shade(world: World, eye: Vec, view: View, reached: Float32[np.ndarray, "k n"]) -> Vecs:
-    """Linear colour of what is seen, given the light that reaches it."""
+    """Linear colour of the light that is thrown back, given the light that arrives."""
     back = eye[:, None] - view.point
     back /= np.sqrt(dot(back, back))
     light = _ambient(world, view) * reached[-1]
@@ -371,7 +413,7 @@ def shade(world: World, eye: Vec, view: View, reached: Float32[np.ndarray, "k n"
         half = to + back
         cosine = np.maximum(dot(half, view.normal), 0) / np.sqrt(dot(half, half))
         shine += lamp.colour[:, None] * (arriving * cosine**32)
-    return view.albedo * (light + view.glow) + shine * view.gloss
+    return view.albedo * light + shine * view.gloss
 
 
 def _ambient(world: World, view: View) -> Vecs:
@@ -388,8 +430,8 @@ def _ambient(world: World, view: View) -> Vecs:
     return light
 
 
-def picture(colour: Vecs, exposure: float) -> Vecs:
-    """Linear light to display values in 0..1: a filmic curve, then the sRGB gamma."""
-    c = colour * np.float32(exposure)
+def picture(view: View, colour: Vecs, exposure: float) -> Vecs:
+    """Display values in 0..1 of exposed colours and of what glows: a filmic curve, then the sRGB gamma."""
+    c = colour * np.float32(exposure) + view.albedo * view.glow
     c = c * (2.51 * c + 0.03) / (c * (2.43 * c + 0.59) + 0.14)
     return np.clip(c, 0, 1) ** np.float32(1 / 2.2)

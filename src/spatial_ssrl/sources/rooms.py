@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self, get_args
+from typing import ClassVar, get_args
 
 from spatial_ssrl.errors import SourceError
 from spatial_ssrl.rng import generator
@@ -27,7 +27,7 @@ class Rooms(Source):
     has_depth: ClassVar[bool] = True
 
     @classmethod
-    def from_text(cls, count: str, options: dict[str, str], scenes: int, seed: int) -> Self:
+    def from_text(cls, count: str, options: dict[str, str], scenes: int, seed: int) -> "Rooms":
         """Build from the number and the options of a SOURCE text. Raises SourceError."""
         unknown = sorted(set(options) - {"size", "style"})
         if unknown:

@@ -8,7 +8,7 @@ The geometry and the light are raycast.py's; here are the patterns, the furnitur
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -20,6 +20,7 @@ from spatial_ssrl.sources.raycast import (
     Colours,
     Lamp,
     Part,
+    Pattern,
     Piece,
     Scalars,
     Surface,
@@ -108,6 +109,11 @@ def stripes(u: Scalars, v: Scalars, c: Colours) -> Vecs:
     return mix(c[0], c[1], np.clip(4 * np.abs(u % 1 - 0.5) - 0.5, 0, 1)) * (0.95 + 0.1 * cloud(u * 0.2, v * 0.2))
 
 
+def skirted(pattern: Pattern, scale: float) -> Pattern:
+    """A wall's pattern above a skirting board, 9 cm high, in the last colour."""
+    return lambda u, v, c: np.where(v * scale > -0.09, c[-1][:, None], pattern(u, v, c))
+
+
 def weave(u: Scalars, v: Scalars, c: Colours) -> Vecs:
     """Cloth or carpet."""
     return mix(c[0], c[1], 0.5 * cloud(u * 1.1, v * 1.1) + 0.5 * cloud(u * 0.21, v * 0.21))
@@ -130,10 +136,10 @@ def books(u: Scalars, v: Scalars, c: Colours) -> Vecs:
 
 def canvas(u: Scalars, v: Scalars, c: Colours) -> Vecs:
     """A painting of hills under a sun, for u and v in -1..1."""
-    level = v + 0.5 * cloud(u * 0.13 + v * 0.02 + c[0, 0], c[0, 1] + 0 * v) + 0.12 * np.sin(u * 4 + 9 * c[0, 0])
-    layer = np.clip((level + 0.55) * 2.5, 0, len(c) - 1).astype(np.int32)
-    sun = (u - 1.2 * c[0, 2] + 0.3) ** 2 + (v + 0.45) ** 2 < 0.06
-    return np.where(sun & (layer == 0), 1.0 - 0.5 * c[1][:, None], c[layer].T * (0.85 + 0.3 * cloud(u * 0.5, v * 0.5)))
+    hills = 0.14 * np.sin(2.7 * u + 40 * c[0, 0]) + 0.08 * np.sin(6.1 * u - 50 * c[1, 1])
+    layer = np.clip((v + hills * (1.2 - v) + 0.6) * 2.6, 0, len(c) - 1).astype(np.int32)
+    sun = ((u - 0.9 * c[2, 0] + 0.4) ** 2 + (v + 0.4) ** 2 < 0.05) & (layer < 2)
+    return np.where(sun, c[-1][:, None] ** 0.3, c[layer].T * (0.85 + 0.3 * cloud(u * 0.2, v * 0.2)))
 
 
 def sky(u: Scalars, v: Scalars, c: Colours) -> Vecs:
@@ -161,7 +167,7 @@ PALETTES = (
     "efe6dc c9a9a0 8d5a6b 5f8a8b e6b89c 445a6f b7c4a1 faf5ee",
     "cfd6cc 6e5a7e 9b7fb0 e1b05c 5d8f86 c4695a 2f3e46 f2efe8",
 )
-PLAIN = "b9ab98 b9ab98 8f8272 a2937f 968a7c 877a6c 7d7266 aa9d8c"
+PLAIN = "9c8f7c 9c8f7c 857868 8c7c68 80766a 766a5e 72675c 8a7d6c"
 
 
 @dataclass(frozen=True)
@@ -321,16 +327,17 @@ def plant(rng: np.random.Generator, look: Look) -> Parts:
     leaf = Surface(green if look.style == "varied" else look.palette[3:5], weave, 0.25)
     parts = [
         drum(0.13 * size, 0, 0.28 * size, look.lacquer(rng), taper=1.3),
-        drum(0.02, 0.25 * size, 0.7 * size, look.timber()),
+        drum(0.018, 0.25 * size, size, look.timber()),
     ]
-    for i in range(6):
-        angle, far = i * 2.4 + rng.uniform(0, 1), rng.uniform(0.08, 0.2) * size
-        where = _vec(far * np.cos(angle), -(0.5 + 0.1 * i) * size, far * np.sin(angle))
-        parts.append(Part("ball", where, _vec(0.16, 0.12, 0.16) * np.float32(size * rng.uniform(0.7, 1.1)), leaf))
+    for i in range(11):
+        far = (0.24 - 0.016 * i) * size * rng.uniform(0.6, 1.1)
+        where = _vec(far * np.cos(2.4 * i), -(0.45 + 0.055 * i) * size, far * np.sin(2.4 * i))
+        spread = rng.uniform(0.09, 0.13, 3) * (1, 0.55, 1)
+        parts.append(Part("ball", where, (size * spread).astype(np.float32), leaf))
     return parts
 
 
-def toys(rng: np.random.Generator, look: Look) -> Parts:
+def toy(rng: np.random.Generator, look: Look) -> Parts:
     """One solid on the floor: ball, cube, cone, cylinder, pouf."""
     size, of = rng.uniform(0.14, 0.26), look.lacquer(rng)
     striped = Surface(np.concatenate([look.tone(rng)[:1], look.palette[-1:]]), stripes, 0.2, 0.25)
@@ -394,7 +401,7 @@ def window(rng: np.random.Generator, look: Look) -> Parts:
         Surface(rgb("f2efe8 e2dfd8"), paint),
         ("8fbce6 e8f1f6 6f8f66", "f0b58a fbe6c8 7a7f78", "b9cfe0 eef2f2 8b9a86"),
     )
-    glass = Surface(rgb(air[rng.integers(3)]), sky, (high - low) / 2, glow=1.6)
+    glass = Surface(rgb(air[rng.integers(3)]), sky, (high - low) / 2, glow=0.75)
     bars = [block(0.04, 0.05, low, high, white), block(width, 0.05, (low + high) / 2 - 0.02, (low + high) / 2 + 0.02, white)]
     cloth = look.tone(rng)
     folds = Surface(np.stack([cloth[0], cloth[0] * np.float32(0.8)]), stripes, 0.09)
@@ -409,7 +416,7 @@ def window(rng: np.random.Generator, look: Look) -> Parts:
 def floor_lamp(rng: np.random.Generator, look: Look) -> Parts:
     """A standing lamp with a glowing shade, the last part."""
     height, metal = rng.uniform(1.4, 1.7), Surface(rgb("3a3835 2c2a28"), paint, gloss=0.3)
-    shade_ = Surface(rgb("ffe2b0 ffd9a0"), paint, glow=2.2)
+    shade_ = Surface(rgb("ffe9c4 f3cf94"), stripes, 0.05, glow=1.1)
     return [
         drum(0.15, 0, 0.03, metal),
         drum(0.014, 0.03, height, metal),
@@ -419,9 +426,9 @@ def floor_lamp(rng: np.random.Generator, look: Look) -> Parts:
 
 def pendant(rng: np.random.Generator, look: Look) -> Parts:
     """A lamp that hangs from a ceiling at height 0 (its heights are negative); the shade is the last part."""
-    drop, wide = rng.uniform(0.5, 0.9), rng.uniform(0.14, 0.24)
+    drop, wide = rng.uniform(0.4, 0.8), rng.uniform(0.12, 0.19)
     cord = drum(0.008, -drop, 0, Surface(rgb("3a3835 2c2a28"), paint))
-    glow = Surface(rgb("fff0d2 ffe6bd"), paint, glow=2.2)
+    glow = Surface(rgb("fff3dc f6dcae"), stripes, 0.06, glow=1.1)
     return [cord, ball(wide, -drop - wide * 0.8, glow, tall=0.85) if rng.random() < 0.5
             else drum(wide * 1.2, -drop - wide, -drop, glow, taper=0.4)]  # fmt: skip
 
@@ -454,68 +461,70 @@ class Camera:
 
     def sees(self, point: Vec, margin: float = 0.9) -> bool:
         """Whether a point is within the left and right borders of the picture."""
-        x, _, z = turn((point - self.at)[:, None], -self.yaw)[:, 0]
+        x, _, z = turn(point - self.at, -self.yaw)
         return bool(z > 0.8 and abs(x) < margin * self.tangent * z)
 
 
+Spot = Callable[[Vec], tuple[Vec, float]]
+"""Draws position and yaw for a piece of which the extent's high corner is given."""
+
+
+@dataclass
 class Layout:
-    """A room being furnished: what fits stays, what collides is dropped."""
+    """A room being furnished: what fits stays; what finds no place in a few tries is left out."""
 
-    def __init__(self, rng: np.random.Generator, look: Look, low: Vec, high: Vec, camera: Camera) -> None:
-        self.rng, self.look, self.low, self.high, self.camera = rng, look, low, high, camera
-        self.pieces: list[Piece] = []
+    rng: np.random.Generator
+    look: Look
+    low: Vec
+    high: Vec
+    camera: Camera
+    pieces: list[Piece] = field(default_factory=list)
 
-    def stand(self, build: Build, tries: int = 8) -> Piece | None:
-        """Put a piece anywhere on the floor in view, turned at random."""
-        for _ in range(tries):
-            away = self.rng.uniform(1.7, 6.0)
-            side = self.rng.uniform(-0.85, 0.85) * self.camera.tangent * away
-            at = self.camera.at + turn(_vec(side, 0, away)[:, None], self.camera.yaw)[:, 0]
-            at[1] = 0
-            piece = Piece(tuple(build(self.rng, self.look)), at, self.rng.uniform(-np.pi, np.pi))
-            if self._fits(piece):
-                return self._add(piece)
+    def stand(self, build: Build) -> Piece | None:
+        """On the floor in view, turned at random."""
+        return self._place(build, self._floor_spot)
+
+    def lean(self, build: Build) -> Piece | None:
+        """Against the back, left or right wall, or hanging there."""
+        return self._place(build, self._wall_spot)
+
+    def hang(self, build: Build) -> Piece | None:
+        """From the ceiling."""
+        return self._place(build, self._ceiling_spot)
+
+    def _place(self, build: Build, spot: Spot) -> Piece | None:
+        parts = tuple(build(self.rng, self.look))
+        reach = Piece(parts, _vec(0, 0, 0)).extent[1]
+        for _ in range(10):
+            piece = Piece(parts, *spot(reach))
+            if self.camera.sees(piece.ball[0]) and self._fits(*piece.bounds):
+                self.pieces.append(piece)
+                return piece
         return None
 
-    def lean(self, build: Build, tries: int = 8) -> Piece | None:
-        """Put a piece against the back, left or right wall, or hang it there."""
-        for _ in range(tries):
-            wall, share = self.rng.choice([0, 0, 1, 2]), self.rng.uniform(0.12, 0.88)
-            parts = tuple(build(self.rng, self.look))
-            back = Piece(parts, _vec(0, 0, 0)).extent[1][2] + 0.012
-            spot = self.low + share * (self.high - self.low)
-            at, yaw = (
-                (_vec(spot[0], 0, self.high[2] - back), 0.0),
-                (_vec(self.low[0] + back, 0, spot[2]), -np.pi / 2),
-                (_vec(self.high[0] - back, 0, spot[2]), np.pi / 2),
-            )[wall]
-            piece = Piece(parts, at, yaw)
-            if self._fits(piece) and self.camera.sees(at):
-                return self._add(piece)
-        return None
+    def _floor_spot(self, reach: Vec) -> tuple[Vec, float]:
+        away, side = self.rng.uniform(1.7, 6.0), self.rng.uniform(-0.85, 0.85)
+        offset = turn(_vec(side * self.camera.tangent * away, 0, away), self.camera.yaw)
+        return (self.camera.at + offset) * _vec(1, 0, 1), self.rng.uniform(-np.pi, np.pi)
 
-    def hang(self, build: Build, tries: int = 8) -> Piece | None:
-        """Hang a piece from the ceiling in view."""
-        for _ in range(tries):
-            share = self.rng.uniform(0.25, 0.75, 3).astype(np.float32)
-            at = self.low + share * (self.high - self.low)
-            at[1] = self.low[1]
-            piece = Piece(tuple(build(self.rng, self.look)), at)
-            if self._fits(piece) and self.camera.sees(at):
-                return self._add(piece)
-        return None
+    def _wall_spot(self, reach: Vec) -> tuple[Vec, float]:
+        x, _, z = self.low + self.rng.uniform(0.12, 0.88) * (self.high - self.low)
+        gap = reach[2] + 0.005
+        walls = ((x, self.high[2] - gap, 0.0), (self.low[0] + gap, z, -np.pi / 2), (self.high[0] - gap, z, np.pi / 2))
+        x, z, yaw = walls[self.rng.choice([0, 0, 1, 2])]
+        return _vec(x, 0, z), yaw
 
-    def _add(self, piece: Piece) -> Piece:
-        self.pieces.append(piece)
-        return piece
+    def _ceiling_spot(self, reach: Vec) -> tuple[Vec, float]:
+        at = self.low + self.rng.uniform((0.2, 0, 0.5), (0.8, 0, 0.85)).astype(np.float32) * (self.high - self.low)
+        at[1] = self.low[1]
+        return at, 0.0
 
-    def _fits(self, piece: Piece) -> bool:
-        """Inside the room, clear of the camera and of every piece that is not flat."""
-        low, high = piece.bounds
+    def _fits(self, low: Vec, high: Vec) -> bool:
+        """Whether a box is inside the room, clear of the camera and of every piece that is not flat."""
         if (low < self.low - 1e-3).any() or (high > self.high + 1e-3).any():
             return False
-        nearest = np.clip(self.camera.at, low, high) - self.camera.at
-        if np.hypot(nearest[0], nearest[2]) < 1.15:
+        clear = np.clip(self.camera.at, low, high) - self.camera.at
+        if np.hypot(clear[0], clear[2]) < 1.2:
             return False
         others = [p.bounds for p in self.pieces if p.bounds[0][1] < -0.05]
         return not any((low < b).all() and (a < high).all() for a, b in others)
@@ -523,69 +532,68 @@ class Layout:
 
 def draw_room(rng: np.random.Generator, style: Style) -> tuple[World, Camera]:
     """Size, camera, furniture, surfaces and light of one room."""
+    size = _vec(rng.uniform(3.6, 5.6), rng.uniform(2.45, 2.9), rng.uniform(4.2, 6.2))
+    low, high = size * _vec(-0.5, -1, -0.5), size * _vec(0.5, 0, 0.5)
     look = Look.draw(rng, style)
-    plain = style == "plain"
-    width, height, depth = rng.uniform(3.6, 5.6), rng.uniform(2.45, 2.9), rng.uniform(4.2, 6.2)
-    low, high = _vec(-width / 2, -height, -depth / 2), _vec(width / 2, 0, depth / 2)
-    camera = _draw_camera(rng, low, high, plain)
-    layout = Layout(rng, look, low, high, camera)
-    lamps = _furnish(layout, plain)
-    shell = _plain_shell() if plain else _shell(rng, look)
-    warm = _vec(1.0, 0.96, 0.9)
-    ambient = np.stack([warm * 0.3, shell[3].colours.mean(0) * 0.35 + 0.08]).astype(np.float32)
-    drift = _vec(-0.8 / width if plain else rng.uniform(-0.12, 0.12), 0, 0)
-    return World(low, high, shell, tuple(layout.pieces), tuple(lamps), ambient, drift), camera
+    layout = Layout(rng, look, low, high, _draw_camera(rng, low, high, style))
+    lamps = _furnish_plain(layout) if style == "plain" else _furnish(layout)
+    shell = _plain_shell() if style == "plain" else _shell(rng, look)
+    bounce = shell[3].colours.mean(0) * 0.35 + 0.08
+    ambient = np.stack([_vec(0.3, 0.29, 0.27), bounce if style == "varied" else _vec(0.5, 0.5, 0.5)])
+    drift = _vec(rng.uniform(-0.12, 0.12) if style == "varied" else -1.7 / size[0], 0, 0)
+    return World(low, high, shell, tuple(layout.pieces), tuple(lamps), ambient, drift), layout.camera
 
 
-def _draw_camera(rng: np.random.Generator, low: Vec, high: Vec, plain: bool) -> Camera:
-    """Near the front wall at eye level, looking into the room; level in plain rooms."""
-    x = rng.uniform(0.2, 0.8) * (high[0] - low[0]) + low[0]
-    at = _vec(x, -rng.uniform(1.2, 1.7), low[2] + rng.uniform(0.15, 0.5))
-    if plain:
-        at[0], at[1] = x * 0.4, low[1] / 2 + rng.uniform(-0.1, 0.1)
-        return Camera(at, rng.uniform(-0.15, 0.15), rng.uniform(-0.03, 0.03), np.tan(rng.uniform(0.62, 0.72)))
-    target = rng.uniform(-0.3, 0.3) * (high[0] - low[0]) - at[0]
-    yaw = np.arctan2(target, 0.75 * (high[2] - low[2]))
-    return Camera(at, float(yaw), rng.uniform(0.06, 0.24), float(np.tan(rng.uniform(0.54, 0.7))))
+def _draw_camera(rng: np.random.Generator, low: Vec, high: Vec, style: Style) -> Camera:
+    """Near the front wall, looking into the room; level and at half height in plain rooms."""
+    width, height, depth = high - low
+    at = _vec(rng.uniform(-0.3, 0.3) * width, -rng.uniform(1.2, 1.7), low[2] + rng.uniform(0.15, 0.5))
+    if style == "plain":
+        at *= _vec(0.4, 0, 1)
+        at[1] = -height / 2 + rng.uniform(-0.1, 0.1)
+        return Camera(at, rng.uniform(-0.12, 0.12), rng.uniform(-0.03, 0.03), rng.uniform(0.72, 0.85))
+    yaw = np.arctan2(rng.uniform(-0.3, 0.3) * width - at[0], 0.75 * depth)
+    return Camera(at, float(yaw), rng.uniform(0.06, 0.24), rng.uniform(0.58, 0.76))
 
 
-def _furnish(layout: Layout, plain: bool) -> list[Lamp]:
-    """Fill the room, large pieces first, and give back its lights."""
-    rng = layout.rng
-    lamps: list[Lamp] = []
-    if plain:
-        for build in rng.permutation(np.array([sofa, bookcase, sideboard, bed, table, plant]))[:3]:
-            layout.lean(build)
-        for build in rng.choice(np.array([toys, table, chair, crates, round_table]), 3):
-            layout.stand(build)
-        return [
-            Lamp(layout.low + (layout.high - layout.low) * _vec(0.2, 0.1, 0.3), _vec(0.4, 0.05, 0.4), _vec(2.4, 2.4, 2.4))
-        ]
-    if rng.random() < 0.75 and (piece := layout.lean(window, 12)):
+def _choose(rng: np.random.Generator, builds: tuple[Build, ...], count: int) -> list[Build]:
+    return [builds[k] for k in rng.permutation(len(builds))[:count]]
+
+
+def _furnish(layout: Layout) -> list[Lamp]:
+    """Fill a varied room, large pieces first, and give back its lights."""
+    rng, lamps = layout.rng, []
+    if rng.random() < 0.75 and (piece := layout.lean(window)):
         lamps += [_window_light(piece), _sun(piece, rng)]
-    for build in rng.permutation(np.array([sofa, bookcase, sideboard, bed, table])):
+    for build in _choose(rng, (sofa, bookcase, sideboard, bed, table), 5):
         layout.lean(build)
-    if (piece := layout.hang(pendant)) is not None:
+    if piece := layout.hang(pendant):
         lamps.append(_glow_light(piece, 1.6))
     if rng.random() < 0.7 and (piece := layout.lean(floor_lamp)):
         lamps.append(_glow_light(piece, 1.3))
     for build in (framed, framed, shelf, framed):
         layout.lean(build)
-    for build in [
-        rug,
-        *rng.choice(np.array([table, round_table, chair]), 2),
-        plant,
-        *rng.choice(np.array([toys, crates, chair, plant, toys]), 4),
-    ]:
+    small = (table, round_table, chair, plant, toy, toy, toy, crates, chair)
+    for build in (rug, *_choose(rng, small, 8)):
         layout.stand(build)
     return lamps or [Lamp(layout.low * _vec(0.4, 0.95, 0), _vec(0.3, 0.03, 0.3), _vec(4, 3.8, 3.4))]
+
+
+def _furnish_plain(layout: Layout) -> list[Lamp]:
+    """A few pieces, and a light under the ceiling to the left."""
+    for build in _choose(layout.rng, (sofa, bookcase, sideboard, bed, table), 2):
+        layout.lean(build)
+    for build in _choose(layout.rng, (toy, toy, chair, crates, round_table, plant), 3):
+        layout.stand(build)
+    at = layout.low + (layout.high - layout.low) * _vec(0.25, 0.15, 0.45)
+    return [Lamp(at, _vec(0.3, 0.03, 0.3), _vec(1.0, 1.0, 1.0))]
 
 
 def _glow_light(piece: Piece, power: float) -> Lamp:
     """The light of a lamp whose shade is its last part."""
     shade_ = piece.parts[-1]
     return Lamp(
-        piece.at + turn(shade_.centre[:, None], piece.yaw)[:, 0],
+        piece.at + turn(shade_.centre, piece.yaw),
         shade_.half * np.float32(0.8),
         _vec(1, 0.82, 0.6) * np.float32(power),
     )
@@ -594,36 +602,36 @@ def _glow_light(piece: Piece, power: float) -> Lamp:
 def _window_light(piece: Piece) -> Lamp:
     """Daylight from a window, whose glass is its first part."""
     glass = piece.parts[0]
-    at = piece.at + turn((glass.centre - _vec(0, 0, 0.25))[:, None], piece.yaw)[:, 0]
-    spread = np.abs(turn(glass.half[:, None], piece.yaw)[:, 0])
+    at = piece.at + turn(glass.centre - _vec(0, 0, 0.25), piece.yaw)
+    spread = np.abs(turn(glass.half, piece.yaw))
     return Lamp(at, spread, _vec(2.6, 3.0, 3.5))
 
 
 def _sun(piece: Piece, rng: np.random.Generator) -> Lamp:
     """The sun in a window, 12 m away for this purpose."""
     glass = piece.parts[0]
-    toward = turn(_vec(rng.uniform(-8, 8), -rng.uniform(5, 9), 8)[:, None], piece.yaw)[:, 0]
-    return Lamp(piece.at + glass.centre + toward, _vec(0.12, 0.12, 0.12), _vec(3.4, 2.9, 2.2) * 140,
+    toward = turn(_vec(rng.uniform(-8, 8), -rng.uniform(5, 9), 8), piece.yaw)
+    return Lamp(piece.at + turn(glass.centre, piece.yaw) + toward, _vec(0.12, 0.12, 0.12), _vec(3.4, 2.9, 2.2) * 140,
                 Piece((glass,), piece.at, piece.yaw))  # fmt: skip
 
 
 def _shell(rng: np.random.Generator, look: Look) -> tuple[Surface, ...]:
     """Walls (one of them in another colour), ceiling and floor of a varied room."""
     wall, accent = (np.stack([c, c * np.float32(0.93), look.palette[-1]]) for c in look.palette[:2])
-    plainly = Surface(wall, stripes, 0.22) if rng.random() < 0.3 else Surface(wall, paint)
-    brick = np.concatenate([rgb("a4583f 7f4632"), rgb("cfc4b4")])
-    special = (Surface(accent, paint), Surface(accent, stripes, 0.3), Surface(brick, bricks, 0.24))[rng.integers(3)]
+    brick = np.concatenate([rgb("9c5b45 7a4836"), rgb("cfc4b4")])
+    coats = ((wall, paint, 1.0), (wall, stripes, 0.22), (accent, paint, 1.0), (accent, stripes, 0.3), (brick, bricks, 0.24))
+    papers = [Surface(colours, skirted(pattern, scale), scale) for colours, pattern, scale in coats]
     stone = rgb(("d9d3c7 cfc7b8 a59d90", "e6e1d8 6b7072 b5afa5", "c8ad8f b98f70 8c7a68")[rng.integers(3)])
     floor = (Surface(look.wood, planks, 1.2, 0.12), Surface(stone, tiles, 0.42, 0.2),
              Surface(look.palette[[5, 0]] * np.float32(0.8), weave, 0.6))[rng.choice([0, 0, 1, 2])]  # fmt: skip
-    walls = [plainly] * 4
-    walls[rng.choice([0, 1, 3])] = special
+    walls = [papers[rng.choice([0, 0, 1])]] * 4
+    walls[rng.choice([0, 1, 3])] = papers[rng.choice([2, 3, 4])]
     return walls[0], walls[1], Surface(rgb("f3f0ea e9e5dc"), paint), floor, walls[2], walls[3]
 
 
 def _plain_shell() -> tuple[Surface, ...]:
     """Light ceiling, middling walls, dark floor."""
-    wall, ceiling, floor = (Surface(rgb(c), paint) for c in ("b3a795", "efeae0", "5a4a3c"))
+    wall, ceiling, floor = (Surface(rgb(c), paint) for c in ("9c8f7c", "f4f2ec", "4a3a2e"))
     return wall, wall, ceiling, floor, wall, wall
 
 
@@ -640,9 +648,10 @@ def render_room(rng: np.random.Generator, width: int, height: int, style: Style 
     phase = (column % 4 + 4 * (row % 4)) * 7 % 16
     reached = smooth(reach_light(world, view, phase), view.key, width)
     colour = shade(world, camera.at, view, reached)
-    exposure = 0.3 / float(np.exp(np.log(colour.mean(0) + 1e-3).mean()))
-    shown = picture(colour, exposure)
-    _antialias(shown, world, camera, view, reached, exposure, width, height)
+    exposure = (0.3 if style == "varied" else 0.2) / float(np.exp(np.log(colour.mean(0) + 1e-3).mean()))
+    shown = picture(view, colour, exposure)
+    if style == "varied":
+        _antialias(shown, world, camera, view, reached, exposure, width, height)
     rgb8 = (shown * 255 + 0.5).astype(np.uint8).T.reshape(height, width, 3)
     return Scene(rgb8, view.t.reshape(height, width), "metre", camera.intrinsics(width, height))
 
@@ -655,7 +664,7 @@ def _antialias(
     image, keys = shown.reshape(3, height, width), view.key.reshape(height, width)
     rough = np.zeros((height, width), bool)
     for axis in (0, 1):
-        step = (np.abs(np.diff(image, axis=axis + 1)).max(0) > 0.08) | (np.diff(keys, axis=axis) != 0)
+        step = (np.abs(np.diff(image, axis=axis + 1)).max(0) > 0.15) | (np.diff(keys, axis=axis) != 0)
         here, there = [slice(None)] * 2, [slice(None)] * 2
         here[axis], there[axis] = slice(None, -1), slice(1, None)
         rough[tuple(here)] |= step
@@ -664,9 +673,14 @@ def _antialias(
     owner = np.tile(pixels, 4)
     dx, dy = np.repeat(np.float32([[0.125, 0.375, 0.625, 0.875], [0.375, 0.875, 0.125, 0.625]]), pixels.size, axis=1)
     again = look(world, camera.at, camera.rays(owner % width + dx, owner // width + dy, width, height))
-    light = reached.take(owner, 1)
-    other = np.flatnonzero(again.key != view.key[owner])
-    part = View(*(getattr(again, name).take(other, -1) for name in View.__dataclass_fields__))
-    light[:, other] = reach_light(world, part, other % 16)
-    finer = picture(shade(world, camera.at, again, light), exposure)
+    light, other = reached.take(owner, 1), again.key != view.key[owner]
+    for step in (1, -1, width, -width):
+        beside = np.clip(owner + step, 0, view.key.size - 1)
+        same = other & (view.key[beside] == again.key)
+        light[:, same] = reached[:, beside[same]]
+        other &= ~same
+    unknown = np.flatnonzero(other)
+    part = View(*(getattr(again, name).take(unknown, -1) for name in View.__dataclass_fields__))
+    light[:, unknown] = reach_light(world, part, (7 * owner[unknown] + 5 * (unknown // pixels.size)) % 16)
+    finer = picture(again, shade(world, camera.at, again, light), exposure)
     shown[:, pixels] = finer.reshape(3, 4, -1).mean(1)

@@ -1,0 +1,206 @@
+"""The commands. Each one parses, calls, prints, and names the next command; nobody imports this file."""
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spatial_ssrl.errors import SpatialSSRLError
+
+if TYPE_CHECKING:
+    from spatial_ssrl.build import Report
+
+app = typer.Typer(
+    help="Spatial puzzles from ordinary images; models trained on them; the gain, measured.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+train_app = typer.Typer(help="Train a model: cold start (sft), then reinforcement learning (grpo).", no_args_is_help=True)
+app.add_typer(train_app, name="train")
+
+INTERRUPTED = 130
+Progress = Callable[[int, int], None]
+
+
+def main() -> None:
+    """Run the command line; errors of ours and of the system end in a message and status 2."""
+    try:
+        app()
+    except SpatialSSRLError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+@app.command()
+def build(
+    sources: Annotated[
+        list[str] | None, typer.Argument(metavar="SOURCE...", help="A folder of images, or layout:path; see docs/build.md.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the dataset.")] = Path("puzzles"),
+    recipe: Annotated[Path | None, typer.Option(help="TOML recipe; the options below override it.")] = None,
+    n: Annotated[int | None, typer.Option(help="Rows in all splits together.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all draws.")] = None,
+    profile: Annotated[str | None, typer.Option(help="How puzzles are made.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
+) -> None:
+    """Make puzzles from images: parquet rows with answers that can be verified."""
+    from spatial_ssrl import build as room
+
+    flags = {"sources": tuple(sources) if sources else None, "n": n, "seed": seed, "profile": profile}
+    wanted = room.Recipe.create(recipe, flags)
+    with _progress("building rows", "the same command goes on where it stopped") as progress:
+        report = room.build(wanted, out, workers, shlex.join(["spatial-ssrl", *sys.argv[1:]]), progress)
+    _print_build(report)
+    print(f"\n{report.rows} rows in {out}\nnext: spatial-ssrl report {out} --out {out}/report.html")
+
+
+@train_app.command()
+def sft(
+    preset: Annotated[Path, typer.Argument(metavar="PRESET", help="TOML preset, such as recipes/train/*.toml.")],
+    data: Annotated[Path, typer.Option(help="Dataset folder of `spatial-ssrl build`.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints and the model.")],
+    model: Annotated[str | None, typer.Option(help="Model folder or hub name; overrides the preset.")] = None,
+) -> None:
+    """Cold start: supervised training on right answers in the right form."""
+    _train("sft", preset, data, out, model)
+
+
+@train_app.command()
+def grpo(
+    preset: Annotated[Path, typer.Argument(metavar="PRESET", help="TOML preset, such as recipes/train/*.toml.")],
+    data: Annotated[Path, typer.Option(help="Dataset folder of `spatial-ssrl build`.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints and the model.")],
+    model: Annotated[str | None, typer.Option(help="Model folder or hub name; overrides the preset.")] = None,
+) -> None:
+    """Reinforcement learning with verifiable rewards (GRPO)."""
+    _train("grpo", preset, data, out, model)
+
+
+@app.command("eval")
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Model folder or hub name.")],
+    data: Annotated[Path, typer.Option(help="Dataset folder of `spatial-ssrl build`.")],
+    out: Annotated[Path, typer.Option(help="Folder for replies and scores.")],
+    split: Annotated[str, typer.Option(help="Split to ask.")] = "test",
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest reply, in tokens.")] = 2048,
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first rows.")] = None,
+) -> None:
+    """Accuracy on held-out rows, with intervals, greedy decoding."""
+    results = _evaluate(model, data, out, split=split, max_new_tokens=max_new_tokens, limit=limit)
+    _print_results({model: results})
+    print(f"\nscores in {out}/results.json, replies in {out}/replies.jsonl")
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or of a dataset.")],
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
+) -> None:
+    """One self-contained HTML page about a run: rows, drops, training curves, results."""
+    from spatial_ssrl.report import write_report
+
+    print(f"report: {write_report(run, out)}")
+
+
+@contextmanager
+def _progress(what: str, remedy: str) -> Iterator[Progress]:
+    """A progress bar with rate and time left; an interrupt prints `remedy` and ends with status 130."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), rate, TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None, rate="")
+
+        def update(done: int, total: int) -> None:
+            speed = bar.tasks[0].speed
+            bar.update(task, completed=done, total=total, rate=f"{speed:.0f}/s" if speed else "")
+
+        try:
+            yield update
+        except KeyboardInterrupt:
+            bar.stop()
+            print(f"interrupted; {remedy}", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from None
+
+
+def _train(stage: str, preset: Path, data: Path, out: Path, model: str | None) -> None:
+    from spatial_ssrl.train import load_preset, train
+
+    result = train(load_preset(preset, stage, model), data, out)
+    print(f"\nmodel in {result}\nnext: spatial-ssrl eval {result} --data {data} --out {out}/eval")
+
+
+def _evaluate(model: str, data: Path, out: Path, **settings: Any) -> dict[str, Any]:
+    from spatial_ssrl.evaluate import evaluate
+
+    with _progress("asking rows", "the same command goes on where it stopped") as progress:
+        return evaluate(model, data, out, progress=progress, **settings)
+
+
+def _print_build(report: "Report") -> None:
+    manifest = report.manifest
+    splits = [split for split in manifest["recipe"]["splits"] if split in manifest["counts"]]
+    names = sorted({name for counts in manifest["counts"].values() for name in counts})
+    rows = [[name, *(str(manifest["counts"][s].get(name, 0)) for s in splits)] for name in names]
+    _print_table(["task", *splits], rows)
+    for name, reasons in manifest["drops"].items():
+        print(f"dropped draws of {name}: " + ", ".join(f"{reason} ({n})" for reason, n in reasons.items()))
+    if manifest["skipped"]:
+        first = next(iter(manifest["skipped"].items()))
+        print(
+            f"skipped files: {len(manifest['skipped'])}, such as {first[0]} ({first[1]}); all in {report.out}/manifest.json"
+        )
+    for split, short in manifest["short"].items():
+        lacking = ", ".join(f"{name} {n}" for name, n in short.items())
+        print(f"rows that the scenes of {split} could not give: {lacking} (more images, or another rows_per_scene, would)")
+    if manifest["unserved"]:
+        print(f"left out, since no source has depth: {', '.join(manifest['unserved'])}")
+
+
+def _print_results(results: dict[str, dict[str, Any]]) -> None:
+    """Accuracy of each model by task, with its interval and the rate of replies without an answer."""
+    first = next(iter(results.values()))
+    groups = [(f"{s['task']}/{s['variant']}", i) for i, s in enumerate(first["scores"])]
+    rows = [[name, *_score_cells([r["scores"][i] for r in results.values()])] for name, i in groups]
+    rows.append(["all", *_score_cells([r["overall"] for r in results.values()])])
+    _print_table(["task", "rows", "chance %", *(f"{name}, % (95%) unparsed" for name in results)], rows)
+
+
+def _score_cells(scores: list[dict[str, float]]) -> list[str]:
+    cells = [
+        f"{100 * s['accuracy']:.1f} ({100 * s['low']:.1f} to {100 * s['high']:.1f}) {100 * s['unparsed']:.0f}%"
+        for s in scores
+    ]
+    return [str(scores[0]["n"]), f"{100 * scores[0]['chance']:.1f}", *cells]
+
+
+def _print_table(head: list[str], rows: list[list[str]]) -> None:
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE)
+    for i, name in enumerate(head):
+        table.add_column(name, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""Cold start and GRPO: a preset and a dataset folder in, a model folder out.
+
+Importing this room loads neither torch nor transformers; `train` does.
+"""
+
+from pathlib import Path
+
+from spatial_ssrl.train.preset import Dev, Preset
+
+__all__ = ["Dev", "Preset", "train"]
+
+
+def train(preset: Preset, dataset: Path, out: Path, resume: bool = True) -> Path:
+    """Train as the preset says on a dataset folder, and return the folder of the trained model, OUT/model.
+
+    An OUT that holds the same run goes on from its last whole checkpoint, to the end that it would
+    have had without the interruption; with `resume` false it starts again. Leaves beside the model
+    OUT/preset.json and OUT/trainer_state.json, whose `log_history` holds every curve. Raises
+    RecipeError, DatasetError, TrainingError or MissingExtraError.
+    """
+    from spatial_ssrl.train.run import run
+
+    return run(preset, dataset, out, resume)

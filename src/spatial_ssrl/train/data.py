@@ -1,0 +1,77 @@
+"""Rows as the datasets that TRL's trainers read. Pictures stay encoded until a batch asks for them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spatial_ssrl import vlm
+from spatial_ssrl.errors import TrainingError
+from spatial_ssrl.rng import generator
+from spatial_ssrl.row import split_files
+from spatial_ssrl.train.preset import Preset
+
+THOUGHTS = {
+    "shuffle": "Patches that belong together continue each other.",
+    "flip": "The flipped patch does not continue the others.",
+    "crop": "The right piece continues the picture.",
+    "depth": "I compare how far the places are.",
+    "position": "I look from the first place.",
+}
+"""What a cold start writes as its reasoning; the paper found the quality of that text not to matter."""
+
+REWARD_COLUMNS = ("answer", "grammar", "options", "task", "variant")
+
+
+def cold_start_reply(row: Mapping[str, Any]) -> str:
+    """The reply that a cold start imitates: a thought, then the answer in a box."""
+    thought = THOUGHTS.get(row["task"], "I look at the picture closely.")
+    return f"<think>{thought}</think>\n\\boxed{{{row['answer']}}}"
+
+
+def load_rows(dataset: Path, split: str, preset: Preset) -> Any:
+    """The rows of a split that the preset takes, as a `datasets.Dataset`, mapped from disk.
+
+    Raises DatasetError when there is no such split, TrainingError when it has no row of the tasks.
+    """
+    import datasets
+
+    files = [str(path) for path in split_files(dataset, split)]
+    rows = datasets.load_dataset("parquet", data_files=files, split="train")
+    rows = rows.cast_column("images", datasets.List(datasets.Image(decode=False)))
+    names = list(zip(rows["task"], rows["variant"], strict=True))
+    kept = [i for i, name in enumerate(names) if preset.takes(*name)]
+    if not kept:
+        found = ", ".join(sorted({f"{task}/{variant}" for task, variant in names}))
+        raise TrainingError(f"{dataset} has no row of {', '.join(preset.tasks)} in split {split!r}; found {found}")
+    return rows.select(kept)
+
+
+def sample_rows(rows: Any, n: int, seed: int) -> list[dict[str, Any]]:
+    """At most n rows, drawn by the seed."""
+    chosen = generator(seed, "sample rows").permutation(len(rows))[:n]
+    return [dict(row) for row in rows.select(sorted(chosen))]
+
+
+def sft_dataset(rows: Any) -> Any:
+    """`prompt`, `completion` and `images` of each row, made when it is read."""
+    return rows.with_transform(lambda batch: _pose(batch) | {"completion": [_said(row) for row in _by_row(batch)]})
+
+
+def grpo_dataset(rows: Any) -> Any:
+    """`prompt` and `images` of each row, made when it is read, and the columns that its reward needs."""
+    return rows.with_transform(lambda batch: _pose(batch) | {name: batch[name] for name in REWARD_COLUMNS})
+
+
+def _pose(batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    return {
+        "prompt": [vlm.conversation(problem) for problem in batch["problem"]],
+        "images": [vlm.pictures(row) for row in _by_row(batch)],
+    }
+
+
+def _said(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [{"role": "assistant", "content": cold_start_reply(row)}]
+
+
+def _by_row(batch: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]

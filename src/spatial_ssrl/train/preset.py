@@ -1,0 +1,120 @@
+"""What to train and how: a few keys of ours, and tables handed as they are to TRL and PEFT."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from spatial_ssrl.errors import RecipeError
+from spatial_ssrl.reward import Policy
+
+TINY = "tiny:"
+
+
+class Dev(BaseModel):
+    """Greedy accuracy on rows of the validation split, measured while training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    every: int = Field(ge=1)
+    """Steps between two measurements; one more is made before the first step and after the last."""
+    rows: int = Field(default=256, ge=1)
+    max_new_tokens: int = Field(default=2048, ge=1)
+    stop_accuracy: float | None = Field(default=None, gt=0, le=1)
+    """Training ends once this much is reached. A cold start teaches the form; the rest is GRPO's to learn."""
+
+
+class Preset(BaseModel):
+    """One run of training. Written as TOML; see `recipes/train/`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: Literal["sft", "grpo"]
+    model: str
+    """A folder, a hub name, or a randomly initialised "tiny:qwen3_vl" or "tiny:qwen2_5_vl"."""
+    tokenizer: str | None = None
+    """Folder or hub name of a tiny model's tokenizer; without it one is fitted to the dataset's texts."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the weights. With float32 TRL computes in bfloat16 where there is a GPU; bfloat16 is for LoRA."""
+    min_pixels: int | None = Field(default=None, ge=1)
+    max_pixels: int | None = Field(default=None, ge=1)
+    """Pictures are scaled to this many pixels; None leaves the model's own limits."""
+    tasks: tuple[str, ...] = ()
+    """Tasks ("shuffle") or variants ("shuffle/2x2") to train on; none means all."""
+    policy: Policy = "robust"
+    """By which GRPO's reward and the development accuracy read a reply."""
+    dev: Dev | None = None
+    """Where given, the model that is kept is the best on these rows, not the last."""
+    trainer: dict[str, Any] = {}
+    """Arguments of TRL's SFTConfig or GRPOConfig."""
+    lora: dict[str, Any] | None = None
+    """Arguments of PEFT's LoraConfig; without this table all weights are trained."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        known = ("tiny:qwen3_vl", "tiny:qwen2_5_vl")
+        if self.model.startswith(TINY) and self.model not in known:
+            raise RecipeError(f"model: no tiny model {self.model!r}; known: {', '.join(known)}")
+        if self.tokenizer and not self.model.startswith(TINY):
+            raise RecipeError(f"tokenizer: only a tiny model is given one; {self.model} has its own")
+        return self
+
+    @classmethod
+    def create(cls, file: Path | None, flags: dict[str, Any]) -> Self:
+        """A preset from a TOML file, where given, with flags that are not None laid over it, table by table.
+
+        Raises RecipeError with the key at fault.
+        """
+        values = _read_toml(file) if file else {}
+        for key, value in flags.items():
+            if value is not None:
+                values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            raise RecipeError(f"{file or 'the preset'} cannot be used:\n" + "\n".join(lines)) from None
+
+    def takes(self, task: str, variant: str) -> bool:
+        """Whether a row of this task and variant is trained on."""
+        return not self.tasks or task in self.tasks or f"{task}/{variant}" in self.tasks
+
+    def trainer_config(self, out: Path) -> Any:
+        """TRL's SFTConfig or GRPOConfig. Raises RecipeError with the key that TRL does not know or take."""
+        import torch
+        from trl import GRPOConfig, SFTConfig
+
+        gpu = torch.cuda.is_available()
+        defaults = {"bf16": gpu, "dataloader_pin_memory": gpu, "report_to": "none", "save_total_limit": 2}
+        if self.stage == "sft":
+            return _make(SFTConfig, "trainer", {**defaults, "max_length": None, **self.trainer, **_OURS, "output_dir": out})
+        return _make(GRPOConfig, "trainer", {**defaults, **self.trainer, **_OURS, "output_dir": out})
+
+    def lora_config(self) -> Any:
+        """PEFT's LoraConfig, or None. Raises RecipeError with the key that PEFT does not know or take."""
+        from peft import LoraConfig
+
+        return None if self.lora is None else _make(LoraConfig, "lora", {"task_type": "CAUSAL_LM", **self.lora})
+
+
+_OURS = {"remove_unused_columns": False}
+"""The reward needs the columns that TRL would remove."""
+
+
+def _make(kind: Any, table: str, values: dict[str, Any]) -> Any:
+    """A config object of a library, or a RecipeError that names the key."""
+    unknown = sorted(set(values) - set(kind.__dataclass_fields__))
+    if unknown:
+        raise RecipeError(f"{table}.{unknown[0]}: {kind.__name__} has no such key")
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{table}: {kind.__name__} refuses it: {error}") from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"cannot read {path}: {error}") from None

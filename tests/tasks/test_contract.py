@@ -1,0 +1,116 @@
+"""What every task promises. A new line in TASKS inherits all of it."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spatial_ssrl.build.draw import draw_row
+from spatial_ssrl.grammar import Grammar
+from spatial_ssrl.reward import score
+from spatial_ssrl.rng import generator
+from spatial_ssrl.tasks import PROFILES, TASKS, Drop, make_task
+
+ALL = [(name, variant, profile) for name, task in TASKS.items() for variant in task.variants for profile in PROFILES]
+
+
+@pytest.fixture(params=ALL, ids=lambda p: "/".join(p))
+def task(request):
+    return make_task(*request.param)
+
+
+def rows_of(task, scenes, count=4, seed=0):
+    drawn = [draw_row(scene, task, "paper", seed, "train", k) for scene in scenes for k in range(count)]
+    rows = [row for row in drawn if not isinstance(row, Drop)]
+    assert rows, {d.reason for d in drawn}
+    return rows
+
+
+def draws_of(task, scenes, count):
+    """Many parameter draws, spread over the scenes."""
+    drawn = [task.draw(scenes[i % len(scenes)], generator("draws", i)) for i in range(count)]
+    return [params for params in drawn if not isinstance(params, Drop)]
+
+
+def test_a_row_can_be_scored_from_itself(task, rooms):
+    for row in rows_of(task, rooms):
+        reply = f"<think>I looked.</think>\n\\boxed{{{row['answer']}}}"
+        assert score(reply, row).total == pytest.approx(1.0)
+        assert score(f"<think>no</think> {row['answer']}", row).total == 0
+        for garbage in ("", "I do not know.", "\\boxed{}", "<think>\\boxed{%s}</think>" % row["answer"]):
+            assert score(garbage, row).total == 0, garbage
+
+
+def test_every_other_answer_is_wrong(task, rooms):
+    row = rows_of(task, rooms[:2], 1)[0]
+    answers = list(Grammar.from_spec(row["grammar"]).answers())
+    right = [a for a in answers if score(f"\\boxed{{{a}}}", row).accuracy == 1]
+    assert right == [row["answer"]]
+    assert 1 / len(answers) <= row["chance"] <= 1 / (len(answers) - 1)
+
+
+def test_same_key_same_row_and_order_does_not_matter(task, rooms):
+    forward = rows_of(task, rooms)
+    backward = rows_of(task, rooms[::-1])
+    key = {row["id"]: row for row in backward}
+    assert len(key) == len(forward)
+    assert all(key[row["id"]] == row for row in forward)
+
+
+def test_another_seed_gives_other_rows(task, rooms):
+    first, second = rows_of(task, rooms, seed=42), rows_of(task, rooms, seed=43)
+    assert not {r["id"] for r in first} & {r["id"] for r in second}
+    same = sum(a["params"] == b["params"] for a in first for b in second)
+    assert same <= 0.2 * len(first) * len(second)
+
+
+def test_images_match_placeholders_and_margin_its_threshold(task, rooms):
+    for row in rows_of(task, rooms):
+        assert row["problem"].count("<image>") == len(row["images"])
+        assert row["margin"] >= row["margin_threshold"]
+        assert row["level"] == TASKS[row["task"]].variants[row["variant"]]
+        assert "think" not in row["problem"]
+
+
+def test_params_survive_json_and_render_the_same_pixels(task, rooms):
+    for params in draws_of(task, rooms, 12):
+        back = task.params.from_json(params.to_json())
+        assert back == params
+        pairs = zip(task.render(rooms[0], back), task.render(rooms[0], params), strict=True)
+        assert all(np.array_equal(a, b) for a, b in pairs)
+        assert json.loads(params.to_json())["wording"] == params.wording
+
+
+def test_rendering_leaves_the_scene_alone(task, rooms):
+    before = rooms[1].rgb.copy()
+    params = next(iter(draws_of(task, rooms[1:2], 8)))
+    task.render(rooms[1], params)
+    assert np.array_equal(rooms[1].rgb, before)
+
+
+def test_answers_are_spread_evenly(task, rooms):
+    """Chi-square against the uniform distribution over the answers that can be right."""
+    draws = draws_of(task, rooms, 240 if task.needs_depth else 1200)
+    counts = Counter(task.answer(params) for params in draws)
+    possible = round(1 / task.chance(draws[0]))
+    expected = len(draws) / possible
+    statistic = sum((n - expected) ** 2 for n in counts.values()) / expected + (possible - len(counts)) * expected
+    degrees = possible - 1
+    limit = degrees * (1 - 2 / (9 * degrees) + 3.09 * (2 / (9 * degrees)) ** 0.5) ** 3  # Wilson-Hilferty, p = 0.001
+    assert statistic < limit, counts
+
+
+def test_all_wordings_are_used_and_ask_the_same(task, rooms):
+    draws = draws_of(task, rooms, 40)
+    assert {params.wording for params in draws} == set(range(len(task.wordings)))
+    questions = {task.question(replace(draws[0], wording=w)) for w in range(len(task.wordings))}
+    assert len(questions) == len(task.wordings) >= 2
+    assert all("Answer" in q for q in questions)
+
+
+def test_draws_of_one_scene_differ(task, rooms):
+    rows = rows_of(task, rooms[:1], 8)
+    puzzles = {json.dumps({**json.loads(row["params"]), "wording": 0}) for row in rows}
+    assert len(puzzles) == len(rows)

@@ -1,0 +1,106 @@
+"""The rooms: who may import whom, and what is never loaded on the way."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import spatial_ssrl
+
+SOURCE = Path(spatial_ssrl.__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+
+CORE = {"errors", "rng", "scene", "row", "grammar"}
+MAY_IMPORT = {
+    "__init__": {"build", "errors", "reward", "row", "scene", "sources", "tasks"},
+    "errors": set(),
+    "rng": {"errors"},
+    "scene": {"errors"},
+    "row": {"errors", "rng"},
+    "grammar": {"errors"},
+    "vlm": {"errors", "grammar", "row", "scene"},
+    "sources": {"errors", "rng", "scene"},
+    "tasks": {"errors", "grammar", "rng", "row", "scene"},
+    "build": {"sources", "tasks", *CORE},
+    "reward": {"errors", "grammar", "row"},
+    "train": {"errors", "grammar", "reward", "rng", "row", "scene", "vlm"},
+    "evaluate": {"errors", "grammar", "reward", "rng", "row", "vlm"},
+    "report": {"errors", "row", "scene"},
+    "gallery": {"errors", "row", "scene"},
+}
+THIRD_PARTY = {
+    "errors": set(),
+    "rng": {"numpy"},
+    "grammar": set(),
+    "scene": {"numpy", "jaxtyping", "PIL", "h5py"},
+    "row": {"pyarrow"},
+    "tasks": {"numpy", "jaxtyping", "PIL"},
+    "sources": {"numpy", "jaxtyping"},
+    "build": {"numpy", "pydantic"},
+    "reward": set(),
+}
+"""Packages that a room may import anywhere in it; rooms not listed may import any extra inside functions."""
+HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "h5py", "jinja2", "matplotlib", "rich", "accelerate"}
+
+
+def room_of(path):
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node, node.module if node.module != "spatial_ssrl" else f"spatial_ssrl.{node.names[0].name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_rooms_import_only_what_the_table_allows(path):
+    room, tree = room_of(path), ast.parse(path.read_text())
+    if room in ("cli",):
+        return
+    ours = {name.split(".")[1] for _, name in imports(tree) if name.startswith("spatial_ssrl.")}
+    assert ours <= MAY_IMPORT[room] | {room}
+    theirs = {name.split(".")[0] for _, name in imports(tree)} - set(sys.stdlib_module_names) - {"spatial_ssrl"}
+    if room in THIRD_PARTY:
+        assert theirs <= THIRD_PARTY[room]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_heavy_packages_are_imported_inside_functions(path):
+    tree = ast.parse(path.read_text())
+    typing_only = {n for node in tree.body if isinstance(node, ast.If) for n in ast.walk(node)}
+    top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom) and node not in typing_only]
+    names = {name.split(".")[0] for node in top for _, name in imports(ast.Module([node], []))}
+    assert not names & HEAVY
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import spatial_ssrl",
+        "from spatial_ssrl import *",
+        "import spatial_ssrl.cli, spatial_ssrl.build, spatial_ssrl.build.local, spatial_ssrl.build.store",
+        "import spatial_ssrl.reward, spatial_ssrl.train, spatial_ssrl.evaluate, spatial_ssrl.report, spatial_ssrl.vlm",
+        "from spatial_ssrl.cli import app; app(['--help'], standalone_mode=False)",
+    ],
+)
+def test_nothing_heavy_is_loaded_on_the_way(code):
+    check = f"import sys\n{code}\nloaded = {HEAVY - {'rich'}!r} & set(sys.modules)\nassert not loaded, loaded"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_names_are_what_they_are():
+    assert sorted(spatial_ssrl.__all__) == [
+        "Intrinsics", "Recipe", "Row", "SOURCES", "Scene", "Score", "Source", "SpatialSSRLError", "TASKS", "Task",
+        "make_task", "open_source", "read_rows", "score",
+    ]  # fmt: skip
+    for name in spatial_ssrl.__all__:
+        assert getattr(spatial_ssrl, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = spatial_ssrl.nothing
