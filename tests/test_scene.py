@@ -202,11 +202,13 @@ def test_resized_depth_holds_only_depths_that_were_there():
 def test_fit_scales_picture_depth_and_camera_together():
     depth = np.tile(np.arange(200, dtype=np.float32), (100, 1)) + 1
     scene = Scene(np.zeros((100, 200, 3), np.uint8), depth, "metre", Intrinsics(100, 100, 100, 50))
-    small = scene.fit(100)
-    assert small.rgb.shape == (50, 100, 3)
-    assert small.depth.shape == (50, 100)
-    assert small.intrinsics == Intrinsics(50, 50, 50, 25)
+    small = scene.fit(160)
+    assert small.rgb.shape == (80, 160, 3)
+    assert small.depth.shape == (80, 160)
+    assert small.intrinsics == Intrinsics(80, 80, 80, 40)
     assert scene.fit(200) is scene
+    with pytest.raises(SceneError, match="too small"):
+        scene.fit(100)
 
 
 def test_id_is_of_pixels_and_shape():

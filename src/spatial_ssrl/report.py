@@ -15,7 +15,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL.Image
+from numpy.typing import NDArray
 
 from spatial_ssrl.errors import DatasetError, MissingExtraError
 from spatial_ssrl.row import Image, Row, read_rows
@@ -33,16 +34,22 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 Json = dict[str, Any]
+Floats = NDArray[np.float64]
+Verdicts = tuple[bool, ...]
 
 NAMES = {"base": "Base", "cold-start": "Cold start", "grpo": "GRPO"}
 """Models and stages that the pipeline makes, in its order; each has a colour of its own."""
+ALL = "All rows"
 SPLITS = ("train", "validation", "test")
 TASKS = {
     "shuffle": ("Shuffled patches", "The picture was cut and its pieces were shuffled. Which piece belongs where?"),
     "flip": ("Flipped patch", "One of four patches was mirrored in its place. Which one, and which way?"),
     "crop": ("Cropped patch", "A square was painted black. Which of four pieces was there?"),
     "depth": ("Depth order", "Three places are marked. In what order do they lie, from near to far?"),
-    "position": ("Relative position", "An observer stands at place 1 and looks some way. Where is place 2, seen from there?"),
+    "position": (
+        "Relative position",
+        "An observer stands at place 1 and faces one way. Where is place 2, seen from there?",
+    ),
 }
 """Title of a task and what it asks; a task that is not listed goes by its own name."""
 
@@ -68,7 +75,7 @@ def write_report(run: Path, out: Path) -> Path:
     template = _template()
     read = Run.read(run)
     journeys = find_journeys(read.models, read.data)
-    page = template.render(run=read, data=read.data, models=read.models, journeys=journeys, Z_95=1.96)
+    page = template.render(run=read, data=read.data, models=read.models, journeys=journeys)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
     return out
@@ -80,8 +87,8 @@ def _template() -> "Template":
     except ImportError:
         raise MissingExtraError("jinja2", "report") from None
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": percent, "title": lambda task: TASKS.get(task, (task, ""))[0]}
-    environment.globals |= {"TASKS": TASKS, "NAMES": NAMES, "LONGEST_REPLY": LONGEST_REPLY}
+    environment.filters |= {"percent": percent, "task_title": lambda task: TASKS.get(task, (task, ""))[0]}
+    environment.globals |= {"TASKS": TASKS, "NAMES": NAMES, "ALL": ALL, "LONGEST_REPLY": LONGEST_REPLY}
     return environment.from_string(files("spatial_ssrl").joinpath("report.html.jinja").read_text(encoding="utf-8"))
 
 
@@ -135,7 +142,7 @@ class Run:
                 f"{folder} holds nothing to report; expected data/manifest.json (or manifest.json), "
                 "cold-start/ or grpo/trainer_state.json, or eval/NAME/results.json; build, train or evaluate first"
             )
-        return cls(dataset and Data.read(dataset), tuple(map(Stage.read, states)), tuple(map(Model.read, results)))
+        return cls(Data.read(dataset) if dataset else None, tuple(map(Stage.read, states)), tuple(map(Model.read, results)))
 
     @property
     def gain(self) -> "tuple[Model, Model] | None":
@@ -143,6 +150,18 @@ class Run:
         models = {model.name: model for model in self.models}
         before, after = models.get("cold-start") or models.get("base"), models.get("grpo")
         return (before, after) if before and after else None
+
+    @property
+    def table(self) -> "list[tuple[str, list[tuple[Model, Json | None]]]]":
+        """A line of scores, model by model, for each variant that any of them was asked, and for all rows."""
+        names = dict.fromkeys(name for model in self.models for name in model.scores if name != ALL)
+        return [(name, [(model, model.scores.get(name)) for model in self.models]) for name in (*names, ALL)]
+
+    @property
+    def hues(self) -> dict[str, int]:
+        """A colour's number for each model: the pipeline's own are always the same."""
+        others = [model.name for model in self.models if model.name not in NAMES]
+        return {name: i for i, name in enumerate(NAMES)} | {name: len(NAMES) + i % 3 for i, name in enumerate(others)}
 
 
 # Rows
@@ -264,7 +283,7 @@ class Picture:
         side = OPTION_SIDE if letter else PICTURE_SIDE
         picture.thumbnail((side, side))
         buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=82, optimize=True)
+        picture.save(buffer, "JPEG", quality=85, subsampling=0, optimize=True)
         return cls("data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode(), picture.size, letter)
 
 
@@ -279,7 +298,7 @@ class Example:
 
     @classmethod
     def create(cls, row: Row, largest_margin: float) -> "Example":
-        letters = re.findall(r"^(?:([A-Z])\. )?.*?<image>", row["problem"], re.MULTILINE)
+        letters = re.findall(r"(?:^([A-Z])\. )?<image>", row["problem"], re.MULTILINE)
         pictures = map(Picture.create, row["images"], letters)
         question = re.sub(r"^(?:[A-Z]\. )?<image>\n?|<image>", "", row["problem"], flags=re.MULTILINE)
         return cls(row, tuple(pictures), question.strip(), largest_margin)
@@ -318,19 +337,198 @@ class Balance:
 
 PANELS = {
     r"loss": ("Loss", False),
-    r"eval_loss": ("Loss on development rows", False),
+    r"eval_loss": ("Loss, development", False),
     r"mean_token_accuracy": ("Next tokens right", True),
-    r"reward": ("Reward", True),
+    r"reward": ("Reward", False),
     r"dev/accuracy": ("Development accuracy", True),
-    r"dev/unparsed": ("Development replies unread", True),
+    r"dev/unparsed": ("Development unparsed", True),
+    r"format": ("Well-formed replies", True),
+    r"unparsed": ("Unparsed replies", True),
     r"accuracy": ("Accuracy", True),
-    r"accuracy/(.+)": ("Accuracy: {}", True),
-    r"format": ("Replies in the right form", True),
-    r"unparsed": ("Replies unread", True),
+    r"accuracy/(.+)": ("Accuracy, {}", True),
     r"frac_reward_zero_std": ("Groups without variance", True),
-    r"completions/mean_length": ("Reply length in tokens", False),
+    r"completions/mean_length": ("Tokens a reply", False),
     r"kl": ("KL divergence", False),
 }
 """Logged quantities that are shown, in this order: their titles, and whether they are shares from 0 to 1."""
-STAGE_PANELS = {"cold-start": tuple(PANELS)[:6]}
 MOST_POINTS = 300
+"""Longer histories are averaged down to as many points."""
+
+
+class PLOT:
+    """The place of the curve within a chart of 240 x 140 SVG units."""
+
+    left, top, width, height = 36, 8, 198, 108
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training: what was logged, step by step."""
+
+    name: str
+    curves: "tuple[Curve, ...]"
+
+    @classmethod
+    def read(cls, path: Path) -> "Stage":
+        history = _read_json(path, ("log_history",))["log_history"]
+        series = read_series([_check(entry, ("step",), path) for entry in history])
+        hidden = {"loss"} if "reward" in series else set()
+        return cls(path.parent.name, tuple(draw_curves({k: v for k, v in series.items() if k not in hidden})))
+
+
+def read_series(history: Iterable[Json]) -> dict[str, list[tuple[float, float]]]:
+    """Steps and finite values of each logged quantity, by its name without a trainer's decoration."""
+    series: dict[str, list[tuple[float, float]]] = {}
+    for entry in history:
+        for key, value in entry.items():
+            if isinstance(value, int | float) and math.isfinite(value):
+                name = re.sub(r"^(train|rewards)/|/mean$", "", key)
+                series.setdefault(name, []).append((entry["step"], value))
+    return series
+
+
+def draw_curves(series: Mapping[str, Sequence[tuple[float, float]]]) -> "Iterator[Curve]":
+    """A chart for each quantity that PANELS lists."""
+    for pattern, (title, is_share) in PANELS.items():
+        for name, points in series.items():
+            match = re.fullmatch(pattern, name)
+            if match and not name.endswith("/std"):
+                steps, values = _thin(np.array(points, dtype=float))
+                yield Curve(title.format(*match.groups()), is_share, steps, values)
+
+
+def _thin(points: Floats) -> Floats:
+    """Steps and values, averaged over neighbours where there are too many."""
+    parts = np.array_split(points, min(len(points), MOST_POINTS))
+    return np.array([part.mean(axis=0) for part in parts]).T
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One quantity over the steps of training, as a small chart."""
+
+    title: str
+    is_share: bool
+    steps: Floats
+    values: Floats
+
+    @cached_property
+    def smooth(self) -> Floats:
+        """Moving average over a tenth of the points, narrower at both ends."""
+        window = np.ones(len(self.values) // 10 | 1)
+        return np.convolve(self.values, window, "same") / np.convolve(np.ones_like(self.values), window, "same")
+
+    @cached_property
+    def range(self) -> tuple[float, float]:
+        """Values at the bottom and the top of the chart: 0, or less where there is less, and a round number."""
+        low, high = float(self.values.min()), float(self.values.max())
+        return min(0.0, low), 1.0 if self.is_share and high <= 1 else round_up(high)
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        """Heights and labels of the horizontal lines."""
+        low, high = self.range
+        return [(self._y(value), self.text(value)) for value in (low, (low + high) / 2, high)]
+
+    @property
+    def dots(self) -> str:
+        """SVG path of the values: strokes of no length, which round caps make dots."""
+        return " ".join(f"M{x} {y}h0" for x, y in self._places(self.values))
+
+    @property
+    def line(self) -> str:
+        """SVG path of the moving average."""
+        return "M" + "L".join(f"{x} {y}" for x, y in self._places(self.smooth))
+
+    def text(self, value: float) -> str:
+        """A value as the chart writes it."""
+        return percent(value, 0) if self.is_share else f"{value:.{3 if abs(value) >= 1 else 2}g}"
+
+    def _places(self, values: Floats) -> Iterator[tuple[float, float]]:
+        first, last = self.steps[0], self.steps[-1]
+        for step, value in zip(self.steps, values, strict=True):
+            share = (step - first) / (last - first) if last > first else 0.5
+            yield round(PLOT.left + share * PLOT.width, 1), self._y(value)
+
+    def _y(self, value: float) -> float:
+        low, high = self.range
+        return round(PLOT.top + PLOT.height * (high - value) / (high - low), 1)
+
+
+def round_up(value: float) -> float:
+    """The next number with one digit, 1, 2, 3, 4, 5, 6 or 8, times a power of ten; 1 for what is not positive."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 2, 3, 4, 5, 6, 8, 10) if value <= step * power * (1 + 1e-9))
+
+
+# Results
+
+
+@dataclass(frozen=True)
+class Model:
+    """An evaluated model: its scores by task/variant and for all rows, and its replies by row id."""
+
+    name: str
+    results: Json
+    scores: Mapping[str, Json]
+    replies: Mapping[str, Json]
+
+    @classmethod
+    def read(cls, path: Path) -> "Model":
+        results = _read_json(path, RESULT_KEYS)
+        named = [_check(score, ("task", "variant", *SCORE_KEYS), path) for score in results["scores"]]
+        scores = {f"{score['task']}/{score['variant']}": score for score in named}
+        scores[ALL] = _check(results["overall"], SCORE_KEYS, path)
+        return cls(path.parent.name, results, scores, read_replies(path.with_name("replies.jsonl")))
+
+
+def read_replies(path: Path) -> dict[str, Json]:
+    """Replies by row id; none when there is no such file. Raises DatasetError for a damaged line."""
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return {reply["id"]: reply for reply in (_check(json.loads(line), REPLY_KEYS, path) for line in lines)}
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} is damaged: {error}; write it again") from None
+
+
+@dataclass(frozen=True)
+class Journey:
+    """A row that every model answered, and how many rows they answered with the same verdicts."""
+
+    example: Example | None
+    verdicts: Verdicts
+    share: tuple[int, int]
+    """Rows with these verdicts, and rows in all."""
+    replies: Sequence[tuple[Model, Json]]
+
+
+def find_journeys(models: Sequence[Model], data: Data | None) -> list[Journey]:
+    """Rows that stand for the commonest verdicts, model by model, each from another task where possible."""
+    answered = [model for model in models if model.replies]
+    shared = [i for i in answered[0].replies if all(i in model.replies for model in answered)] if answered else []
+    by_verdicts: dict[Verdicts, list[str]] = {}
+    for i in shared:
+        by_verdicts.setdefault(tuple(bool(model.replies[i]["accuracy"]) for model in answered), []).append(i)
+    facts = {fact["id"]: fact for fact in data.facts} if data else {}
+    chosen = _pick(by_verdicts, facts)
+    rows = data.fetch([facts[i] for i in chosen.values() if i in facts]) if data else {}
+    examples = {i: data.show(row) for i, row in rows.items()} if data else {}
+    return [
+        Journey(examples.get(i), verdicts, (len(by_verdicts[verdicts]), len(shared)), [(m, m.replies[i]) for m in answered])
+        for verdicts, i in chosen.items()
+    ]
+
+
+def _pick(by_verdicts: Mapping[Verdicts, Sequence[str]], facts: Mapping[str, Row]) -> dict[Verdicts, str]:
+    """The id of one row for each of the commonest verdicts, with tasks in turn."""
+    chosen: dict[Verdicts, str] = {}
+    used: Counter[str] = Counter()
+    for verdicts, ids in sorted(by_verdicts.items(), key=lambda item: -len(item[1]))[:REPLIES]:
+        tasks = {i: facts[i]["task"] if i in facts else "" for i in ids}
+        chosen[verdicts] = min(ids, key=lambda i: used[tasks[i]])
+        used[tasks[chosen[verdicts]]] += 1
+    return chosen

@@ -76,12 +76,17 @@ class Scene:
         return self.rgb.shape[1], self.rgb.shape[0]
 
     def fit(self, max_side: int) -> "Scene":
-        """The scene with its longer side at most `max_side` px; depth by nearest neighbour."""
+        """The scene with its longer side at most `max_side` px; depth by nearest neighbour.
+
+        Raises SceneError with reason "too small" for a picture so long that nothing legible is left.
+        """
         width, height = self.size
         scale = max_side / max(width, height)
         if scale >= 1:
             return self
-        new = (max(1, round(width * scale)), max(1, round(height * scale)))
+        new = (round(width * scale), round(height * scale))
+        if min(new) < MIN_SIDE:
+            raise SceneError("too small", f"{new[0]} x {new[1]} when scaled, shorter side under {MIN_SIDE}")
         rgb = np.asarray(Image.fromarray(self.rgb).resize(new))
         intrinsics = self.intrinsics and self.intrinsics.scaled(new[0] / width, new[1] / height)
         depth = None if self.depth is None else resize_depth(self.depth, new)

@@ -21,10 +21,10 @@ Conversation = list[dict[str, Any]]
 
 def conversation(problem: str, instruction: str = FORMAT_INSTRUCTION) -> Conversation:
     """A row's problem as one user message, an image part for each `<image>`, the instruction at its end."""
-    parts: list[dict[str, str | None]] = []
+    parts: list[dict[str, str]] = []
     for i, text in enumerate(f"{problem}\n{instruction}".split("<image>")):
         if i:
-            parts.append({"type": "image", "text": None})
+            parts.append({"type": "image"})
         if text.strip():
             parts.append({"type": "text", "text": text})
     return [{"role": "user", "content": parts}]
@@ -35,10 +35,14 @@ def pictures(row: Mapping[str, Any]) -> list[Image.Image]:
     return [Image.fromarray(decode_rgb(image["bytes"])) for image in row["images"]]
 
 
-def load(path: str | Path) -> tuple[Any, Any]:
-    """Model and processor of a folder or hub name: bfloat16 on a GPU, float32 on a CPU, padded on the left.
+def load(
+    path: str | Path, dtype: str | None = None, min_pixels: int | None = None, max_pixels: int | None = None
+) -> tuple[Any, Any]:
+    """Model and processor of a folder or hub name, padded on the left.
 
-    Generation needs left padding: with right padding Qwen2.5-VL answers wrongly without a warning.
+    Weights are bfloat16 on a GPU and float32 on a CPU, unless a dtype is named. Generation needs left
+    padding: with right padding Qwen2.5-VL answers wrongly without a warning. Pictures are scaled to
+    between `min_pixels` and `max_pixels`, in the processor's own limits where they are None.
     Raises MissingExtraError without the train extra, TrainingError where there is no model.
     """
     prepare_torch()
@@ -46,31 +50,47 @@ def load(path: str | Path) -> tuple[Any, Any]:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     gpu = torch.cuda.is_available()
+    limits = {k: v for k, v in (("min_pixels", min_pixels), ("max_pixels", max_pixels)) if v is not None}
     try:
-        processor = AutoProcessor.from_pretrained(path, padding_side="left")
-        model = AutoModelForImageTextToText.from_pretrained(path, dtype=torch.bfloat16 if gpu else torch.float32)
+        processor = AutoProcessor.from_pretrained(path, padding_side="left", **limits)
+        model = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype or ("bfloat16" if gpu else "float32"))
     except (OSError, ValueError) as error:
         raise TrainingError(f"no vision-language model can be loaded from {path}: {error}") from None
     return model.to("cuda" if gpu else "cpu").eval(), processor
 
 
 def generate(
-    model: Any, processor: Any, rows: Sequence[Mapping[str, Any]], *, max_new_tokens: int, batch_size: int = 32
+    model: Any,
+    processor: Any,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    max_new_tokens: int,
+    batch_size: int = 32,
+    sample: bool = False,
 ) -> Iterator[str]:
-    """Greedy replies to the rows, in order, a batch at a time."""
+    """Replies to the rows, in order, a batch at a time: greedy, or sampled at temperature 1.
+
+    A model never says an image token: Qwen3-VL cannot go on after one.
+    """
     import torch
 
-    forbidden = [i for name in ("image", "video") if (i := getattr(model.config, f"{name}_token_id", None)) is not None]
+    how = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0} if sample else {"do_sample": False}
+    media = [i for name in ("image", "video") if (i := getattr(model.config, f"{name}_token_id", None)) is not None]
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
         prompts = [processor.apply_chat_template(conversation(r["problem"]), add_generation_prompt=True) for r in batch]
         inputs = processor(text=prompts, images=[pictures(r) for r in batch], padding=True, return_tensors="pt")
         with torch.inference_mode():
-            tokens = model.generate(
-                **inputs.to(model.device), do_sample=False, max_new_tokens=max_new_tokens, suppress_tokens=forbidden
-            )
+            tokens = model.generate(**inputs.to(model.device), max_new_tokens=max_new_tokens, suppress_tokens=media, **how)
         replies = tokens[:, inputs["input_ids"].shape[1] :]
         yield from processor.batch_decode(replies, skip_special_tokens=True)
+
+
+def require(extra: str, *modules: str) -> None:
+    """Raise MissingExtraError for the first module that is not installed."""
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError(module, extra)
 
 
 @functools.cache
@@ -81,9 +101,7 @@ def prepare_torch() -> None:
     torchvision::nms does not exist", because it registers shape functions for two operators whose
     library could not be loaded. Declaring the two is enough: what the processors use is plain torch.
     """
-    for module in ("torch", "torchvision", "transformers"):
-        if importlib.util.find_spec(module) is None:
-            raise MissingExtraError(module, "train")
+    require("train", "torch", "torchvision", "transformers")
     import torch
 
     if torch.version.cuda is None and torch.version.hip is None:

@@ -11,6 +11,7 @@ from spatial_ssrl.build.draw import draw_row
 from spatial_ssrl.grammar import Grammar
 from spatial_ssrl.reward import score
 from spatial_ssrl.rng import generator
+from spatial_ssrl.scene import MIN_SIDE, Scene
 from spatial_ssrl.tasks import PROFILES, TASKS, Drop, make_task
 
 ALL = [(name, variant, profile) for name, task in TASKS.items() for variant in task.variants for profile in PROFILES]
@@ -39,7 +40,7 @@ def test_a_row_can_be_scored_from_itself(task, rooms):
         reply = f"<think>I looked.</think>\n\\boxed{{{row['answer']}}}"
         assert score(reply, row).total == pytest.approx(1.0)
         assert score(f"<think>no</think> {row['answer']}", row).total == 0
-        for garbage in ("", "I do not know.", "\\boxed{}", "<think>\\boxed{%s}</think>" % row["answer"]):
+        for garbage in ("", "I do not know.", "\\boxed{}", f"<think>\\boxed{{{row['answer']}}}</think>"):
             assert score(garbage, row).total == 0, garbage
 
 
@@ -114,3 +115,22 @@ def test_draws_of_one_scene_differ(task, rooms):
     rows = rows_of(task, rooms[:1], 8)
     puzzles = {json.dumps({**json.loads(row["params"]), "wording": 0}) for row in rows}
     assert len(puzzles) == len(rows)
+
+
+@pytest.mark.parametrize("size", [(MIN_SIDE, MIN_SIDE), (MIN_SIDE, 500), (500, MIN_SIDE), (101, 97)])
+def test_small_and_long_pictures_give_a_row_or_a_reason(task, size):
+    rng = generator("small", *size)
+    rgb = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    depth = np.linspace(1, 5, size[0] * size[1], dtype=np.float32).reshape(size[1], size[0])
+    for k in range(20):
+        row = draw_row(Scene(rgb, depth), task, "paper", 0, "train", k)
+        assert isinstance(row, Drop) or len(row["images"]) == row["problem"].count("<image>")
+
+
+def test_depth_without_readings_gives_a_reason(task):
+    if not task.needs_depth:
+        return
+    rgb = np.zeros((120, 160, 3), np.uint8)
+    for depth in (np.full((120, 160), np.nan, np.float32), np.ones((120, 160), np.float32)):
+        drop = draw_row(Scene(rgb, depth), task, "paper", 0, "train", 0)
+        assert drop == Drop("no depth range")

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -35,10 +36,6 @@ def tile(image, k, rows, columns):
     h, w = image.shape[0] // rows, image.shape[1] // columns
     r, c = k // columns, k % columns
     return image[r * h : r * h + h, c * w : c * w + w]
-
-
-def scenes_of(request, kind):
-    return request.getfixturevalue(kind)
 
 
 @pytest.fixture(params=["rooms", "photographs"])
@@ -130,7 +127,7 @@ def test_depth(depth_scenes):
             assert spans[label][1] - spans[label][0] < 0.15
         order = sorted(spans, key=lambda label: spans[label][0])
         assert "-".join(map(str, order)) == row["answer"]
-        gaps = [spans[b][0] - spans[a][1] for a, b in zip(order, order[1:], strict=False)]
+        gaps = [spans[b][0] - spans[a][1] for a, b in pairwise(order)]
         assert min(gaps) > 0.05
         assert row["margin"] == pytest.approx(min(gaps), abs=1e-4)
 

@@ -47,8 +47,8 @@ class _Maker:
     def run(self) -> Shard:
         for k in range(self.plan.recipe.rows_per_scene):
             for ref in self.plan.round(self.index, k):
-                if self.wanted(ref):
-                    self.visit(ref, k)
+                if slots := self.wanted(ref):
+                    self.visit(ref, k, any(self.tasks[entry].needs_depth for _, entry in slots))
             if not +self.missing:
                 break
         self.shard.short.update({(split, entry.name): n for (split, entry), n in (+self.missing).items()})
@@ -67,14 +67,14 @@ class _Maker:
         ]
         return sorted(slots, key=lambda slot: -self.missing[slot])
 
-    def visit(self, ref: SceneRef, k: int) -> None:
+    def visit(self, ref: SceneRef, k: int, with_depth: bool) -> None:
         """Decode a scene once and take its k-th rows of the variants that are wanted most."""
         source = self.plan.sources[ref.source]
         name = f"{source.name}:{ref.key}"
         if name in self.shard.skipped:
             return
         try:
-            scene = source.load(ref.key).fit(self.plan.recipe.max_side)
+            scene = source.load(ref.key, with_depth).fit(self.plan.recipe.max_side)
         except SceneError as error:
             self.shard.skipped[name] = str(error)
             return

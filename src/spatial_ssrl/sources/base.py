@@ -26,8 +26,8 @@ class Source(ABC):
         """Keys of the scenes, sorted. Raises SourceError, naming what was looked for, when there are none."""
 
     @abstractmethod
-    def load(self, key: str) -> Scene:
-        """The scene of a key. Raises SceneError when its files cannot be used."""
+    def load(self, key: str, with_depth: bool = True) -> Scene:
+        """The scene of a key; depth, where there is any, is left out unless asked for. Raises SceneError when its files cannot be used."""
 
 
 @dataclass(frozen=True)

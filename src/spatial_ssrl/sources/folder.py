@@ -20,6 +20,6 @@ class Folder(PathSource):
         keys = [str(path.relative_to(base)) for path in self.find(IMAGE_SUFFIXES)]
         return self.require(keys, "pictures (" + ", ".join(IMAGE_SUFFIXES) + ")")
 
-    def load(self, key: str) -> Scene:
+    def load(self, key: str, with_depth: bool = True) -> Scene:
         base = self.root.parent if self.root.is_file() else self.root
         return Scene(read_rgb(base / key), origin=(self.name, key))

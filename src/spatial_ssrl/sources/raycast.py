@@ -1,24 +1,24 @@
 """Rays against simple solids in a box-shaped room, and their light, in numpy: what synthetic.py draws with.
 
-Convention: x to the right, y down, z forward, metres. Vectors lie along the first axis, (3,) or
-(3, n), float32. A ray is origin + t * direction with the direction not normalised: t then survives
+Convention: x to the right, y down, z forward, metres. Vectors lie along the first axis, (3,), (3, n)
+or (3, k, n), float32. A ray is origin + t * direction, the direction not normalised: t then survives
 any change of frame, and is the depth where the direction has z = 1 in the camera's frame.
 
 Every solid is a unit shape, stretched (`Part`), in a frame that is turned about the vertical (`Piece`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Float32, Int32, UInt8
+from jaxtyping import Bool, Float32, Int
 
 Shape = Literal["box", "ball", "frustum"]
 Vec = Float32[np.ndarray, "3"]
-Vecs = Float32[np.ndarray, "3 n"]
-Scalars = Float32[np.ndarray, " n"]
+Vecs = Float32[np.ndarray, "3 ..."]
+Scalars = Float32[np.ndarray, "..."]
 
 Colours = Float32[np.ndarray, "_ 3"]
 Pattern = Callable[[Scalars, Scalars, Colours], Vecs]
@@ -26,6 +26,9 @@ Pattern = Callable[[Scalars, Scalars, Colours], Vecs]
 
 NUDGE = np.float32(2e-3)
 """Metres by which a ray that starts on a surface is lifted off it."""
+
+BLOCK = 1 << 15
+"""Rays cast at a time, so that they stay in the cache."""
 
 TINY = np.float32(1e-12)
 """Keeps divisions by a direction finite."""
@@ -60,28 +63,13 @@ class Part:
     surface: Surface
     taper: float = 1.0
 
-    def surface_at(self, point: Vecs) -> tuple[Vecs, Float32[np.ndarray, "2 n"], UInt8[np.ndarray, " n"]]:
-        """Outward normal, coordinates along the surface in metres, and face (0 to 5) of points on it."""
-        p = (point - self.centre[:, None]) / self.half[:, None]
-        if self.shape == "box":
-            return box_face(p, self.half)
-        normal, side = p, np.ones(p.shape[1], bool)
-        if self.shape == "frustum":
-            side = np.abs(p[1]) < 0.999
-            lean = np.float32((self.taper - 1) / 2) * np.hypot(p[0], p[2])
-            normal = np.stack([p[0] * side, np.where(side, lean, p[1]), p[2] * side])
-        normal = normal / self.half[:, None]
-        u = np.where(side, np.arctan2(p[0], p[2]), p[0]) * self.half[0]
-        v = np.where(side, p[1] * self.half[1], p[2] * self.half[2])
-        return normal / np.sqrt(dot(normal, normal)), np.stack([u, v]), (~side).astype(np.uint8)
-
 
 @dataclass(frozen=True)
 class Solids:
     """Parts of one shape, to be met together; `index` is their place in the piece."""
 
     shape: Shape
-    index: Int32[np.ndarray, " k"]
+    index: Int[np.ndarray, " k"]
     centre: Float32[np.ndarray, "3 k 1"]
     half: Float32[np.ndarray, "3 k 1"]
     taper: Float32[np.ndarray, "k 1"]
@@ -120,7 +108,7 @@ class Piece:
         low, high = (corner[:, None, None] for corner in self.extent)
         return Solids("box", np.zeros(1, np.int32), (low + high) / 2, (high - low) / 2, np.ones((1, 1), np.float32))
 
-    def entry(self, origin: Vecs, direction: Vecs, least: Scalars) -> tuple[Scalars, Int32[np.ndarray, " n"]]:
+    def entry(self, origin: Vecs, direction: Vecs, least: Scalars) -> tuple[Scalars, Int[np.ndarray, " n"]]:
         """Smallest t above `least` at which lines enter a part, and which; in the piece's frame."""
         best, part = np.full(least.shape, np.inf, np.float32), np.full(least.shape, -1, np.int32)
         for solids in self.solids:
@@ -163,16 +151,20 @@ class Hits:
     """First thing that each ray meets before `t` = its reach; `part` is -1 where there is none."""
 
     t: Scalars
-    part: Int32[np.ndarray, " n"]
+    part: Int[np.ndarray, " n"]
 
 
 def cast(pieces: tuple[Piece, ...], origin: Vecs, direction: Vecs, reach: float = np.inf) -> Hits:
     """Meet rays with pieces, whose parts are counted through; `origin` is (3, n), or (3, 1) if shared."""
-    hits = Hits(np.full(direction.shape[1], reach, np.float32), np.full(direction.shape[1], -1, np.int32))
-    squared, first = dot(direction, direction), 0
-    for piece in pieces:
-        _cast_piece(piece, first, origin, direction, squared, reach, hits)
-        first += len(piece.parts)
+    n = direction.shape[1]
+    hits = Hits(np.full(n, reach, np.float32), np.full(n, -1, np.int32))
+    for low in range(0, n, BLOCK):
+        some = slice(low, low + BLOCK)
+        o, d = origin[:, some] if origin.shape[1] == n else origin, direction[:, some]
+        squared, first = dot(d, d), 0
+        for piece in pieces:
+            _cast_piece(piece, first, o, d, squared, reach, Hits(hits.t[some], hits.part[some]))
+            first += len(piece.parts)
     return hits
 
 
@@ -209,9 +201,10 @@ def _least(v: Vecs) -> Scalars:
     return np.minimum(np.minimum(v[0], v[1]), v[2])
 
 
-def turn(v: Vecs | Vec, yaw: float) -> Vecs:
+def turn(v: Vecs, yaw: float | Scalars) -> Vecs:
     """Vectors turned about the vertical; positive turns +z towards +x."""
-    c, s = np.float32(np.cos(yaw)), np.float32(np.sin(yaw))
+    angle = np.asarray(yaw, np.float32)
+    c, s = np.cos(angle), np.sin(angle)
     out = np.empty_like(v)
     out[0], out[1], out[2] = c * v[0] + s * v[2], v[1], c * v[2] - s * v[0]
     return out
@@ -223,20 +216,35 @@ def leave_box(origin: Vecs, direction: Vecs, low: Vec, high: Vec) -> Scalars:
     return _least((wall - origin) / (direction + TINY))
 
 
-def box_face(p: Vecs, half: Vec) -> tuple[Vecs, Float32[np.ndarray, "2 n"], UInt8[np.ndarray, " n"]]:
-    """Outward normal, coordinates in metres and face of points `p` on the box [-1, 1]^3 of size `half`.
+Faces = tuple[Vecs, Float32[np.ndarray, "2 n"], Int[np.ndarray, " n"]]
+"""Outward normals, coordinates along the surface in metres, and faces (0 to 5) of points on unit shapes."""
+
+
+def box_face(p: Vecs, half: Vecs) -> Faces:
+    """Points `p` on the box [-1, 1]^3 stretched by `half`.
 
     Face is 2 * axis + (1 on the positive side); coordinates are (z, y), (x, z), (x, y) by axis.
     """
-    axis = np.abs(p).argmax(0)
-    positive = np.take_along_axis(p, axis[None], 0)[0] > 0
-    normal = np.where(np.arange(3)[:, None] == axis, np.where(positive, 1, -1), 0).astype(np.float32)
-    m = p * half[:, None]
+    x, y, z = np.abs(p)
+    axis = np.where((x >= y) & (x >= z), 0, np.where(y >= z, 1, 2)).astype(np.int32)
+    sign = np.sign(np.where(axis == 0, p[0], np.where(axis == 1, p[1], p[2])))
+    normal = (np.arange(3)[:, None] == axis) * sign
+    m = p * half
     uv = np.stack([np.where(axis == 0, m[2], m[0]), np.where(axis == 1, m[2], m[1])])
-    return normal, uv, (2 * axis + positive).astype(np.uint8)
+    return normal, uv, 2 * axis + (sign > 0)
 
 
-def _enter_box(o: Vecs, d: Vecs, half: Vec) -> Scalars:
+def round_face(p: Vecs, half: Vecs, taper: Scalars, ball: Bool[np.ndarray, " n"]) -> Faces:
+    """Points on balls and frustums: (arc, y) on the side, face 0; (x, z) on the lids, face 1."""
+    side = ball | (np.abs(p[1]) < 0.999)
+    lean = np.where(ball, p[1], (taper - 1) / 2 * np.hypot(p[0], p[2]))
+    normal = np.stack([p[0] * side, np.where(side, lean, p[1]), p[2] * side]) / half
+    u = np.where(side, np.arctan2(p[0], p[2]), p[0]) * half[0]
+    v = np.where(side, p[1] * half[1], p[2] * half[2])
+    return normal / np.sqrt(dot(normal, normal)), np.stack([u, v]), (~side).astype(np.int32)
+
+
+def _enter_box(o: Vecs, d: Vecs, half: Vecs) -> Scalars:
     reciprocal = 1 / (d + TINY)
     middle, reach = o * reciprocal, half * np.abs(reciprocal)
     near, far = -_least(middle + reach), _least(reach - middle)
@@ -303,62 +311,98 @@ class World:
         dark = [(p, tuple(part for part in p.parts if not part.surface.glow)) for p in thick]
         return tuple(Piece(parts, p.at, p.yaw) for p, parts in dark)
 
+    @cached_property
+    def surfaces(self) -> list[Surface]:
+        """Those of the shell by face, then those of the parts, each once."""
+        return [*self.shell, *{id(p.surface): p.surface for piece in self.pieces for p in piece.parts}.values()]
+
+    @cached_property
+    def finish(self) -> Float32[np.ndarray, "2 s"]:
+        """Gloss and glow by surface."""
+        return np.array([[s.gloss for s in self.surfaces], [s.glow for s in self.surfaces]], np.float32)
+
+    @cached_property
+    def places(self) -> tuple[Vecs, Vecs, Vecs]:
+        """By part: position of its piece, centre in the piece, half size."""
+        parts = [(piece.at, p.centre, p.half) for piece in self.pieces for p in piece.parts]
+        at, centre, half = np.array(parts, np.float32).reshape(-1, 3, 3).transpose(1, 2, 0)
+        return at, centre, half
+
+    @cached_property
+    def traits(self) -> Float32[np.ndarray, "4 p"]:
+        """By part: yaw, taper, shape (0 box, 1 ball, 2 frustum), number of the surface."""
+        number = {id(s): k for k, s in enumerate(self.surfaces)}
+        shapes = get_args(Shape)
+        rows = [(piece.yaw, p.taper, shapes.index(p.shape), number[id(p.surface)])
+                for piece in self.pieces for p in piece.parts]  # fmt: skip
+        return np.array(rows, np.float32).reshape(-1, 4).T
+
 
 @dataclass(frozen=True)
 class View:
     """What the rays see: `key` tells surfaces apart, `t` is where along the ray they are."""
 
     t: Scalars
-    key: Int32[np.ndarray, " n"]
+    key: Int[np.ndarray, " n"]
     point: Vecs
     normal: Vecs
     albedo: Vecs
     gloss: Scalars
     glow: Scalars
 
+    def take(self, rays: Int[np.ndarray, " m"]) -> "View":
+        """What some of the rays see."""
+        return View(*(getattr(self, f.name).take(rays, -1) for f in fields(self)))
+
 
 def look(world: World, eye: Vec, direction: Vecs) -> View:
     """The first surface along each ray from `eye`, painted."""
     hits = cast(world.pieces, eye[:, None], direction)
     wall = leave_box(eye[:, None], direction, world.low, world.high)
+    t = np.minimum(hits.t, wall)
+    point = eye[:, None] + t * direction
+    normal, uv, ids = np.empty_like(point), np.empty_like(point[:2]), np.empty((2, t.size), np.int32)
     bare = hits.t >= wall
-    t, part = np.minimum(hits.t, wall), np.where(bare, -1, hits.part)
-    n = t.size
-    view = View(t, part * 8, eye[:, None] + t * direction, *(np.zeros((3, n), np.float32) for _ in "na"),
-                *(np.zeros(n, np.float32) for _ in "gg"))  # fmt: skip
-    order = np.argsort(part, kind="stable")
-    ends = np.searchsorted(part[order], np.arange(-1, sum(len(p.parts) for p in world.pieces) + 1))
-    _view_shell(world, view, order[: ends[1]])
-    solids = [(piece, solid) for piece in world.pieces for solid in piece.parts]
-    for k, (piece, solid) in enumerate(solids, 1):
-        if ends[k] < ends[k + 1]:
-            rays = order[ends[k] : ends[k + 1]]
-            normal, uv, face = solid.surface_at(piece.local(view.point.take(rays, 1)))
-            view.key[rays] += face
-            _paint(view, rays, turn(normal, piece.yaw), uv, solid.surface)
-    return view
+    for rays, find in ((np.flatnonzero(bare), _find_shell), (np.flatnonzero(~bare), _find_solid)):
+        normal[:, rays], uv[:, rays], ids[:, rays] = find(world, point.take(rays, 1), hits.part[rays])
+    return View(t, ids[0], point, normal, _paint(world.surfaces, ids[1], uv), *world.finish.take(ids[1], 1))
 
 
-def _view_shell(world: World, view: View, rays: Int32[np.ndarray, " m"]) -> None:
-    """Paint the rays that end on the room itself; wall coordinates are heights (y) from the floor."""
-    half = (world.high - world.low) / 2
-    p = (view.point.take(rays, 1) - (world.low + half)[:, None]) / half[:, None]
-    normal, uv, face = box_face(p, half)
-    uv[1] = np.where(face // 2 == 1, uv[1], uv[1] - half[1])
-    view.key[rays] += face
-    for f, surface in enumerate(world.shell):
-        chosen = np.flatnonzero(face == f)
-        if chosen.size:
-            _paint(view, rays[chosen], -normal.take(chosen, 1), uv.take(chosen, 1), surface)
+Found = tuple[Vecs, Float32[np.ndarray, "2 n"], Int[np.ndarray, "2 n"]]
+"""Normals; coordinates on the surface in metres; key and number of the surface."""
 
 
-def _paint(
-    view: View, rays: Int32[np.ndarray, " m"], normal: Vecs, uv: Float32[np.ndarray, "2 m"], surface: Surface
-) -> None:
-    u, v = uv / np.float32(surface.scale)
-    view.albedo[:, rays] = surface.pattern(u, v, surface.colours)
-    view.normal[:, rays] = normal
-    view.gloss[rays], view.glow[rays] = surface.gloss, surface.glow
+def _find_shell(world: World, point: Vecs, part: Int[np.ndarray, " n"]) -> Found:
+    """Points on the room itself; the second coordinate on walls is y."""
+    half = (world.high - world.low)[:, None] / 2
+    normal, uv, face = box_face((point - world.low[:, None]) / half - 1, half)
+    uv[1] -= np.where(face // 2 == 1, 0, half[1])
+    return -normal, uv, np.stack([face - 6, face])
+
+
+def _find_solid(world: World, point: Vecs, part: Int[np.ndarray, " n"]) -> Found:
+    """Points on the parts of pieces."""
+    at, centre, half = (v.take(part, 1) for v in world.places)
+    yaw, taper, shape, surface = (v[part] for v in world.traits)
+    p = (turn(point - at, -yaw) - centre) / half
+    normal, uv, face = np.empty_like(p), np.empty_like(p[:2]), np.empty(part.size, np.int32)
+    box, other = np.flatnonzero(shape == 0), np.flatnonzero(shape != 0)
+    normal[:, box], uv[:, box], face[box] = box_face(p.take(box, 1), half.take(box, 1))
+    normal[:, other], uv[:, other], face[other] = round_face(
+        p.take(other, 1), half.take(other, 1), taper[other], shape[other] == 1
+    )
+    return turn(normal, yaw), uv, np.stack([part * 8 + face, surface.astype(np.int32)])
+
+
+def _paint(surfaces: list[Surface], which: Int[np.ndarray, " n"], uv: Float32[np.ndarray, "2 n"]) -> Vecs:
+    albedo, order = np.empty((3, which.size), np.float32), np.argsort(which, kind="stable")
+    ends = np.searchsorted(which[order], np.arange(len(surfaces) + 1))
+    for surface, low, high in zip(surfaces, ends, ends[1:], strict=False):
+        if low < high:
+            points = order[low:high]
+            u, v = uv.take(points, 1) / np.float32(surface.scale)
+            albedo[:, points] = surface.pattern(u, v, surface.colours)
+    return albedo
 
 
 def _spread(n: int) -> Float32[np.ndarray, "3 n"]:
@@ -366,26 +410,33 @@ def _spread(n: int) -> Float32[np.ndarray, "3 n"]:
     return ((np.arange(1, n + 1) * np.array([[0.8191725], [0.6710436], [0.5497005]])) % 1 * 2 - 1).astype(np.float32)
 
 
-def reach_light(world: World, view: View, phase: Int32[np.ndarray, " n"]) -> Float32[np.ndarray, "k n"]:
+def reach_light(world: World, view: View, phase: Int[np.ndarray, " n"]) -> Float32[np.ndarray, "k n"]:
     """Share of each lamp, then of the surroundings, that reaches the points: one ray for each.
 
     `phase` (0 to 15) picks the ray; sixteen points with all phases together give the soft value.
     """
+    cube, points = _spread(16), np.arange(phase.size)
     start = view.point + NUDGE * view.normal
-    cube = _spread(16)
-    reached = np.zeros((len(world.lamps) + 1, phase.size), np.float32)
-    for lamp, seen in zip(world.lamps, reached, strict=False):
+    ways, owners = [], []
+    for lamp in world.lamps:
         to = (lamp.at[:, None] + lamp.spread[:, None] * cube).take(phase, 1) - start
         lit = np.flatnonzero(dot(to, view.normal) > 0)
         if lamp.opening:
             lit = lit[cast((lamp.opening,), start.take(lit, 1), to.take(lit, 1), 1.0).part == 0]
-        seen[lit] = cast(world.blockers, start.take(lit, 1), to.take(lit, 1), 1.0).part < 0
+        ways.append(to.take(lit, 1))
+        owners.append(lit)
     ball = cube / np.sqrt(dot(cube, cube))
-    reached[-1] = cast(world.blockers, start, (view.normal + ball.take(phase, 1)) * CORNER, 1.0).t
+    ways.append((view.normal + ball.take(phase, 1)) * CORNER)
+    owners.append(points)
+    free = cast(world.blockers, start.take(np.concatenate(owners), 1), np.concatenate(ways, 1), 1.0).t
+    reached = np.zeros((len(owners), phase.size), np.float32)
+    for row, owner, t in zip(reached, owners, np.split(free, np.cumsum([o.size for o in owners])[:-1]), strict=True):
+        row[owner] = t
+    reached[:-1] = reached[:-1] == 1
     return reached
 
 
-def smooth(values: Float32[np.ndarray, "k n"], key: Int32[np.ndarray, " n"], width: int) -> Float32[np.ndarray, "k n"]:
+def smooth(values: Float32[np.ndarray, "k n"], key: Int[np.ndarray, " n"], width: int) -> Float32[np.ndarray, "k n"]:
     """Mean over 4 x 4 pixels of the same surface, first across and then down."""
     planes, keys = values.reshape(len(values), -1, width), key.reshape(-1, width)
     for axis in (1, 0):

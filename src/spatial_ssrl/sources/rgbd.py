@@ -53,12 +53,13 @@ class PairSource(PathSource):
             raise SourceError(f"{self.name}: {self.root} is a file; expected a folder with {self.looked_for}")
         return self.require(list(self.pairs), self.looked_for)
 
-    def load(self, key: str) -> Scene:
+    def load(self, key: str, with_depth: bool = True) -> Scene:
         path = self.pairs.get(key)
         if path is None or not path.is_file():
             raise SceneError("no depth file", key)
         rgb = read_rgb(self.root / key)
-        return Scene(rgb, _to_size(self.read(path), rgb), self.unit, self.intrinsics, (self.name, key))
+        depth = _to_size(self.read(path), rgb) if with_depth else None
+        return Scene(rgb, depth, self.unit, self.intrinsics, (self.name, key))
 
 
 def _to_size(depth: Depth, rgb: RGB) -> Depth:

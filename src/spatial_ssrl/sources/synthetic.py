@@ -9,11 +9,11 @@ The geometry and the light are raycast.py's; here are the patterns, the furnitur
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float, Float32
 
 from spatial_ssrl.scene import Intrinsics, Scene
 from spatial_ssrl.sources.raycast import (
@@ -38,6 +38,9 @@ from spatial_ssrl.sources.raycast import (
 
 Style = Literal["varied", "plain"]
 
+CORNERS = np.array([[0.125, 0.375, 0.625, 0.875], [0.375, 0.875, 0.125, 0.625]], np.float32)
+"""Where in a pixel (x, y) the four rays of an edge go."""
+
 
 # Patterns: (u, v, colours) -> colour of each point. v runs down on walls.
 
@@ -48,28 +51,29 @@ def _noise() -> Float32[np.ndarray, "512 512"]:
     white = np.fft.rfft2(np.random.default_rng(5).standard_normal((512, 512)))
     frequency = np.hypot(np.fft.fftfreq(512)[:, None], np.fft.rfftfreq(512)) * 512
     cloudy = np.fft.irfft2(white / (3 + frequency) ** 1.1)
-    return (0.5 + cloudy / cloudy.std() / 5).clip(0, 1).astype(np.float32)
+    return np.asarray(np.clip(0.5 + cloudy / cloudy.std() / 5, 0, 1), np.float32)
 
 
 def cloud(u: Scalars, v: Scalars) -> Scalars:
     """Noise in 0..1 that repeats every unit."""
-    return _noise()[(v * 512).astype(np.int32) & 511, (u * 512).astype(np.int32) & 511]
+    rows, columns = ((w * 512).astype(np.int32) & 511 for w in (v, u))
+    return np.take(_noise(), rows * 512 + columns)
 
 
 def dice(i: Scalars, j: Scalars | float = 0.0) -> Scalars:
     """A fixed random number in 0..1 for each cell (i, j) of whole numbers."""
     x = np.sin(i * np.float32(12.9898) + j * np.float32(78.233)) * np.float32(437.5453)
-    return x - np.floor(x)
+    return np.asarray(x - np.floor(x))
 
 
 def mix(a: Vec, b: Vec, share: Scalars) -> Vecs:
     """Colour between a and b."""
-    return a[:, None] + (b - a)[:, None] * share
+    return np.outer(a, 1 - share) + np.outer(b, share)
 
 
 def paint(u: Scalars, v: Scalars, c: Colours) -> Vecs:
     """Flat colour, a little uneven."""
-    return c[0][:, None] * (0.9 + 0.2 * cloud(u * 0.3, v * 0.3))
+    return np.outer(c[0], 0.9 + 0.2 * cloud(u * 0.3, v * 0.3))
 
 
 def planks(u: Scalars, v: Scalars, c: Colours) -> Vecs:
@@ -79,7 +83,8 @@ def planks(u: Scalars, v: Scalars, c: Colours) -> Vecs:
     board = dice(np.floor(along), row)
     grain = cloud(u * 0.15 + board, v * 2 + board)
     gap = (np.abs(v / 0.12 - row - 0.5) > 0.475) | (np.abs(along % 1 - 0.5) > 0.496)
-    return mix(c[0], c[1], 0.55 * board + 0.45 * grain) * (1 - 0.45 * gap)
+    tone = mix(c[0], c[1], 0.55 * board + 0.45 * grain)
+    return np.where(gap, 0.55 * tone, tone)
 
 
 def grain(u: Scalars, v: Scalars, c: Colours) -> Vecs:
@@ -106,7 +111,7 @@ def bricks(u: Scalars, v: Scalars, c: Colours) -> Vecs:
 
 def stripes(u: Scalars, v: Scalars, c: Colours) -> Vecs:
     """Upright stripes of two colours."""
-    return mix(c[0], c[1], np.clip(4 * np.abs(u % 1 - 0.5) - 0.5, 0, 1)) * (0.95 + 0.1 * cloud(u * 0.2, v * 0.2))
+    return mix(c[0], c[1], np.clip(4 * np.abs(u % 1 - 0.5) - 0.5, 0, 1) * (0.9 + 0.2 * cloud(u * 0.2, v * 0.2)))
 
 
 def skirted(pattern: Pattern, scale: float) -> Pattern:
@@ -122,7 +127,8 @@ def weave(u: Scalars, v: Scalars, c: Colours) -> Vecs:
 def diamonds(u: Scalars, v: Scalars, c: Colours) -> Vecs:
     """Nested diamonds, one a unit."""
     ring = np.abs(u % 1 - 0.5) + np.abs(v % 1 - 0.5)
-    return np.choose((ring * 4 % 3).astype(np.int32), c[:3, :, None].swapaxes(0, 0)) * (0.85 + 0.3 * cloud(u, v))
+    tone = np.take(c.T, (ring * 4 % 3).astype(np.int32), axis=1)
+    return np.asarray(tone * (0.85 + 0.3 * cloud(u, v)))
 
 
 def books(u: Scalars, v: Scalars, c: Colours) -> Vecs:
@@ -131,7 +137,7 @@ def books(u: Scalars, v: Scalars, c: Colours) -> Vecs:
     tone = c[1 + (dice(i) * (len(c) - 1)).astype(np.int32)].T * (0.75 + 0.5 * dice(i, 3.0))
     gap = (np.abs(u - i - 0.5) > 0.46) | (v < -2.4 + 1.6 * dice(i, 7.0))
     band = np.abs(v - 1 + dice(i, 5.0)) < 0.15
-    return np.where(gap, c[0][:, None], tone * (1 + 0.5 * band))
+    return np.asarray(np.where(gap, c[0][:, None], np.where(band, 1.5 * tone, tone)))
 
 
 def canvas(u: Scalars, v: Scalars, c: Colours) -> Vecs:
@@ -139,13 +145,15 @@ def canvas(u: Scalars, v: Scalars, c: Colours) -> Vecs:
     hills = 0.14 * np.sin(2.7 * u + 40 * c[0, 0]) + 0.08 * np.sin(6.1 * u - 50 * c[1, 1])
     layer = np.clip((v + hills * (1.2 - v) + 0.6) * 2.6, 0, len(c) - 1).astype(np.int32)
     sun = ((u - 0.9 * c[2, 0] + 0.4) ** 2 + (v + 0.4) ** 2 < 0.05) & (layer < 2)
-    return np.where(sun, c[-1][:, None] ** 0.3, c[layer].T * (0.85 + 0.3 * cloud(u * 0.2, v * 0.2)))
+    tone = c[layer].T * (0.85 + 0.3 * cloud(u * 0.2, v * 0.2))
+    return np.asarray(np.where(sun, c[-1][:, None] ** 0.3, tone))
 
 
 def sky(u: Scalars, v: Scalars, c: Colours) -> Vecs:
     """Out of the window: sky, and hills from v = 0.4 down."""
     air = mix(c[0], c[1], np.clip(v * 0.6 + 0.5, 0, 1)) * (0.85 + 0.4 * cloud(u * 0.12, v * 0.3))
-    return np.where(v > 0.3 + 0.5 * cloud(u * 0.08, 0 * v), c[2][:, None] * (0.7 + 0.6 * cloud(u * 0.2, v * 0.2)), air)
+    hills = np.outer(c[2], 0.7 + 0.6 * cloud(u * 0.2, v * 0.2))
+    return np.asarray(np.where(v > 0.3 + 0.5 * cloud(u * 0.08, 0 * v), hills, air))
 
 
 # Colours
@@ -186,23 +194,34 @@ class Look:
         palette = rgb(PALETTES[rng.integers(len(PALETTES))]) * rng.uniform(0.9, 1.1, (8, 3)).astype(np.float32)
         return cls(style, palette.clip(0, 1), rgb(WOODS[rng.integers(len(WOODS))]))
 
-    def tone(self, rng: np.random.Generator) -> Colours:
-        """A colour for a thing, and a slightly darker one."""
-        colour = self.palette[rng.integers(2, len(self.palette))]
-        return np.stack([colour, colour * np.float32(0.72)])
+    @cached_property
+    def tones(self) -> list[Colours]:
+        """The colours for things, each with a darker one."""
+        return [np.stack([colour, colour * np.float32(0.72)]) for colour in self.palette[2:]]
 
-    def cloth(self, rng: np.random.Generator) -> Surface:
-        """Upholstery, plain or striped."""
-        striped = self.style == "varied" and rng.random() < 0.2
-        return Surface(self.tone(rng), stripes if striped else weave, 0.16 if striped else 0.5)
+    @cached_property
+    def cloths(self) -> list[Surface]:
+        """Upholstery in the palette's colours, now and then striped."""
+        striped = [Surface(c, stripes, 0.16) for c in self.tones[:1] if self.style == "varied"]
+        return [Surface(c, weave, 0.5) for c in self.tones] + striped
 
-    def lacquer(self, rng: np.random.Generator) -> Surface:
-        """Something smooth: porcelain, plastic, painted metal."""
-        return Surface(self.tone(rng), paint, gloss=0.0 if self.style == "plain" else 0.35)
+    @cached_property
+    def lacquers(self) -> list[Surface]:
+        """Porcelain, plastic, painted metal."""
+        return [Surface(c, paint, gloss=0.0 if self.style == "plain" else 0.35) for c in self.tones]
 
+    @cached_property
     def timber(self) -> Surface:
         """The wood of the furniture."""
         return Surface(self.wood, grain, gloss=0.06)
+
+    def cloth(self, rng: np.random.Generator) -> Surface:
+        """One of the cloths."""
+        return self.cloths[rng.integers(len(self.cloths))]
+
+    def lacquer(self, rng: np.random.Generator) -> Surface:
+        """One of the lacquers."""
+        return self.lacquers[rng.integers(len(self.lacquers))]
 
 
 # Furniture. Sizes in metres, heights above the floor.
@@ -210,7 +229,7 @@ class Look:
 Parts = list[Part]
 
 
-def _vec(*values: float) -> Vec:
+def _vec(*values: float | np.float32) -> Vec:
     return np.array(values, np.float32)
 
 
@@ -255,23 +274,23 @@ def trinket(rng: np.random.Generator, look: Look, low: float, x: float, z: float
 def table(rng: np.random.Generator, look: Look) -> Parts:
     """A table with things on it."""
     width, depth, height = rng.uniform(1.0, 1.6), rng.uniform(0.6, 0.85), rng.choice([0.45, 0.74])
-    top = block(width, depth, height - 0.045, height, look.timber())
+    top = block(width, depth, height - 0.045, height, look.timber)
     things = [p for x in (-0.3, 0.28) for p in trinket(rng, look, height, x * width, rng.uniform(-0.15, 0.15))]
-    return [top, *legs(width, depth, height - 0.045, look.timber()), *things]
+    return [top, *legs(width, depth, height - 0.045, look.timber), *things]
 
 
 def round_table(rng: np.random.Generator, look: Look) -> Parts:
     """A round table on one foot."""
     radius, height = rng.uniform(0.35, 0.6), rng.uniform(0.45, 0.72)
-    foot = [drum(radius * 0.6, 0, 0.03, look.timber()), drum(0.05, 0.03, height - 0.04, look.timber(), taper=0.7)]
-    return [drum(radius, height - 0.04, height, look.timber()), *foot, *trinket(rng, look, height, 0.0)]
+    foot = [drum(radius * 0.6, 0, 0.03, look.timber), drum(0.05, 0.03, height - 0.04, look.timber, taper=0.7)]
+    return [drum(radius, height - 0.04, height, look.timber), *foot, *trinket(rng, look, height, 0.0)]
 
 
 def chair(rng: np.random.Generator, look: Look) -> Parts:
     """A chair."""
     back = block(0.42, 0.035, 0.62, 0.92, look.cloth(rng), z=0.2)
-    posts = [block(0.035, 0.035, 0.46, 0.9, look.timber(), x, 0.19) for x in (-0.18, 0.18)]
-    return [block(0.44, 0.44, 0.42, 0.47, back.surface), back, *posts, *legs(0.44, 0.44, 0.42, look.timber(), 0.035)]
+    posts = [block(0.035, 0.035, 0.46, 0.9, look.timber, x, 0.19) for x in (-0.18, 0.18)]
+    return [block(0.44, 0.44, 0.42, 0.47, back.surface), back, *posts, *legs(0.44, 0.44, 0.42, look.timber, 0.035)]
 
 
 def sofa(rng: np.random.Generator, look: Look) -> Parts:
@@ -290,13 +309,13 @@ def bed(rng: np.random.Generator, look: Look) -> Parts:
     width, quilt = rng.choice([1.0, 1.5]), look.cloth(rng)
     sheet = Surface(look.palette[-1:].repeat(2, 0), weave)
     pillows = [Part("ball", _vec(x * width, -0.6, 0.72), _vec(0.28, 0.1, 0.19), sheet) for x in (-0.22, 0.22)]
-    frame = [block(width, 2.0, 0.12, 0.32, look.timber()), block(width + 0.06, 0.06, 0, 1.0, look.timber(), z=1.0)]
+    frame = [block(width, 2.0, 0.12, 0.32, look.timber), block(width + 0.06, 0.06, 0, 1.0, look.timber, z=1.0)]
     return [*frame, block(width, 1.94, 0.32, 0.52, sheet), block(width + 0.04, 1.3, 0.3, 0.56, quilt, z=-0.33), *pillows]
 
 
 def bookcase(rng: np.random.Generator, look: Look) -> Parts:
     """Open shelves with rows of books and things."""
-    width, rows, of = rng.uniform(0.7, 1.2), int(rng.integers(3, 6)), look.timber()
+    width, rows, of = rng.uniform(0.7, 1.2), int(rng.integers(3, 6)), look.timber
     height, spines = 0.36 * rows + 0.06, np.concatenate([look.wood[:1] * 0.2, look.palette[1:]])
     parts = [block(0.03, 0.3, 0, height, of, x) for x in (-width / 2, width / 2)]
     parts += [block(width, 0.3, 0.36 * i + 0.03, 0.36 * i + 0.06, of) for i in range(rows + 1)]
@@ -313,12 +332,12 @@ def bookcase(rng: np.random.Generator, look: Look) -> Parts:
 def sideboard(rng: np.random.Generator, look: Look) -> Parts:
     """A low cabinet with doors and things on top."""
     width, height = rng.uniform(1.0, 1.7), rng.uniform(0.5, 0.85)
-    body = block(width, 0.42, 0.12, height, look.timber())
+    body = block(width, 0.42, 0.12, height, look.timber)
     front = look.lacquer(rng) if rng.random() < 0.5 else Surface(look.wood * 1.25, grain)
     doors = [block(width / 3 - 0.03, 0.02, 0.15, height - 0.03, front, (i - 1) * width / 3, -0.215) for i in range(3)]
     knobs = [ball(0.018, height * 0.6, look.lacquer(rng), (i - 0.7) * width / 3, -0.24) for i in range(3)]
     things = [p for x in (-0.3, 0.05, 0.35) for p in trinket(rng, look, height, x * width)]
-    return [body, *doors, *knobs, *legs(width, 0.4, 0.12, look.timber(), 0.04), *things]
+    return [body, *doors, *knobs, *legs(width, 0.4, 0.12, look.timber, 0.04), *things]
 
 
 def plant(rng: np.random.Generator, look: Look) -> Parts:
@@ -327,7 +346,7 @@ def plant(rng: np.random.Generator, look: Look) -> Parts:
     leaf = Surface(green if look.style == "varied" else look.palette[3:5], weave, 0.25)
     parts = [
         drum(0.13 * size, 0, 0.28 * size, look.lacquer(rng), taper=1.3),
-        drum(0.018, 0.25 * size, size, look.timber()),
+        drum(0.018, 0.25 * size, size, look.timber),
     ]
     for i in range(11):
         far = (0.24 - 0.016 * i) * size * rng.uniform(0.6, 1.1)
@@ -340,7 +359,7 @@ def plant(rng: np.random.Generator, look: Look) -> Parts:
 def toy(rng: np.random.Generator, look: Look) -> Parts:
     """One solid on the floor: ball, cube, cone, cylinder, pouf."""
     size, of = rng.uniform(0.14, 0.26), look.lacquer(rng)
-    striped = Surface(np.concatenate([look.tone(rng)[:1], look.palette[-1:]]), stripes, 0.2, 0.25)
+    striped = Surface(np.stack([look.lacquer(rng).colours[0], look.palette[-1]]), stripes, 0.2, 0.25)
     choice: Parts = [
         ball(size, size, striped if look.style == "varied" else of),
         block(1.7 * size, 1.7 * size, 0, 1.7 * size, of),
@@ -354,7 +373,7 @@ def toy(rng: np.random.Generator, look: Look) -> Parts:
 def crates(rng: np.random.Generator, look: Look) -> Parts:
     """Two boxes, one on the other, with a ball on top."""
     a, b, c = rng.uniform(0.4, 0.55), rng.uniform(0.25, 0.35), rng.uniform(0.09, 0.13)
-    return [block(a, a, 0, a * 0.8, look.timber()), block(b, b, a * 0.8, a * 0.8 + b, look.lacquer(rng), 0.05),
+    return [block(a, a, 0, a * 0.8, look.timber), block(b, b, a * 0.8, a * 0.8 + b, look.lacquer(rng), 0.05),
             ball(c, a * 0.8 + b + c, look.lacquer(rng), 0.05)]  # fmt: skip
 
 
@@ -374,7 +393,7 @@ def framed(rng: np.random.Generator, look: Look) -> Parts:
     art = Surface(colours, canvas, width / 2)
     low, high = middle - height / 2, middle + height / 2
     mount = Surface(rgb("f4f1ea f4f1ea"), paint)
-    return [block(width + 0.2, 0.03, low - 0.1, high + 0.1, look.timber()),
+    return [block(width + 0.2, 0.03, low - 0.1, high + 0.1, look.timber),
             block(width + 0.14, 0.02, low - 0.07, high + 0.07, mount, z=-0.01),
             block(width, 0.02, low, high, art, z=-0.014)]  # fmt: skip
 
@@ -391,7 +410,7 @@ def shelf(rng: np.random.Generator, look: Look) -> Parts:
         -width * 0.28,
     )
     things = [p for x in (0.1, 0.36) for p in trinket(rng, look, low + 0.03, x * width)]
-    return [block(width, 0.24, low, low + 0.03, look.timber()), row, *things]
+    return [block(width, 0.24, low, low + 0.03, look.timber), row, *things]
 
 
 def window(rng: np.random.Generator, look: Look) -> Parts:
@@ -403,10 +422,9 @@ def window(rng: np.random.Generator, look: Look) -> Parts:
     )
     glass = Surface(rgb(air[rng.integers(3)]), sky, (high - low) / 2, glow=0.75)
     bars = [block(0.04, 0.05, low, high, white), block(width, 0.05, (low + high) / 2 - 0.02, (low + high) / 2 + 0.02, white)]
-    cloth = look.tone(rng)
-    folds = Surface(np.stack([cloth[0], cloth[0] * np.float32(0.8)]), stripes, 0.09)
+    folds = Surface(look.cloth(rng).colours, stripes, 0.09)
     curtains = [block(0.3, 0.05, 0.15, high + 0.12, folds, x, -0.06) for x in (-width / 2 - 0.12, width / 2 + 0.12)]
-    rail = block(width + 0.7, 0.03, high + 0.12, high + 0.15, look.timber(), z=-0.06)
+    rail = block(width + 0.7, 0.03, high + 0.12, high + 0.15, look.timber, z=-0.06)
     bars += [block(0.06, 0.04, low, high, white, x) for x in (-width / 2, width / 2)]
     bars += [block(width + 0.06, 0.04, y, y + 0.06, white) for y in (low - 0.06, high)]
     sill = block(width + 0.2, 0.16, low - 0.1, low - 0.06, white, z=-0.05)
@@ -447,7 +465,7 @@ class Camera:
     pitch: float
     tangent: float
 
-    def rays(self, x: Scalars, y: Scalars, width: int, height: int) -> Vecs:
+    def rays(self, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], width: int, height: int) -> Vecs:
         """World directions, 1 m deep, through picture positions (pixel centres at +0.5)."""
         k = self.intrinsics(width, height)
         d = np.stack([(x - k.cx) / k.fx, (y - k.cy) / k.fy, np.ones_like(x)]).astype(np.float32)
@@ -496,8 +514,8 @@ class Layout:
         parts = tuple(build(self.rng, self.look))
         reach = Piece(parts, _vec(0, 0, 0)).extent[1]
         for _ in range(10):
-            piece = Piece(parts, *spot(reach))
-            if self.camera.sees(piece.ball[0]) and self._fits(*piece.bounds):
+            at, yaw = spot(reach)
+            if self.camera.sees(at) and self._fits(*(piece := Piece(parts, at, yaw)).bounds):
                 self.pieces.append(piece)
                 return piece
         return None
@@ -660,18 +678,10 @@ def _antialias(
     shown: Vecs, world: World, camera: Camera, view: View, reached: Float32[np.ndarray, "k n"], exposure: float,
     width: int, height: int,
 ) -> None:  # fmt: skip
-    """Draw the pixels at edges again, in place, each with four rays."""
-    image, keys = shown.reshape(3, height, width), view.key.reshape(height, width)
-    rough = np.zeros((height, width), bool)
-    for axis in (0, 1):
-        step = (np.abs(np.diff(image, axis=axis + 1)).max(0) > 0.15) | (np.diff(keys, axis=axis) != 0)
-        here, there = [slice(None)] * 2, [slice(None)] * 2
-        here[axis], there[axis] = slice(None, -1), slice(1, None)
-        rough[tuple(here)] |= step
-        rough[tuple(there)] |= step
-    pixels = np.flatnonzero(rough)
+    """Draw the pixels at edges again, in place, each as the mean of four rays."""
+    pixels = np.flatnonzero(_edges(shown.reshape(3, height, width)))
     owner = np.tile(pixels, 4)
-    dx, dy = np.repeat(np.float32([[0.125, 0.375, 0.625, 0.875], [0.375, 0.875, 0.125, 0.625]]), pixels.size, axis=1)
+    dx, dy = np.repeat(CORNERS, pixels.size, axis=1)
     again = look(world, camera.at, camera.rays(owner % width + dx, owner // width + dy, width, height))
     light, other = reached.take(owner, 1), again.key != view.key[owner]
     for step in (1, -1, width, -width):
@@ -679,8 +689,17 @@ def _antialias(
         same = other & (view.key[beside] == again.key)
         light[:, same] = reached[:, beside[same]]
         other &= ~same
-    unknown = np.flatnonzero(other)
-    part = View(*(getattr(again, name).take(unknown, -1) for name in View.__dataclass_fields__))
-    light[:, unknown] = reach_light(world, part, (7 * owner[unknown] + 5 * (unknown // pixels.size)) % 16)
+    new = np.flatnonzero(other)
+    light[:, new] = reach_light(world, again.take(new), (7 * owner[new] + 5 * (new // pixels.size)) % 16)
     finer = picture(again, shade(world, camera.at, again, light), exposure)
     shown[:, pixels] = finer.reshape(3, 4, -1).mean(1)
+
+
+def _edges(image: Float32[np.ndarray, "3 h w"]) -> Bool[np.ndarray, "h w"]:
+    """Pixels that differ clearly from one beside them."""
+    across = np.abs(np.diff(image, axis=2)).max(0) > 0.14
+    down = np.abs(np.diff(image, axis=1)).max(0) > 0.14
+    edges = np.zeros(image.shape[1:], bool)
+    for half, step in ((edges[:, 1:], across), (edges[:, :-1], across), (edges[1:], down), (edges[:-1], down)):
+        half |= step
+    return edges

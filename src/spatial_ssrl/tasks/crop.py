@@ -58,7 +58,7 @@ class Crop(Task[CropParams]):
         side = min(scene.size) // 2
         shown = scene.rgb.copy()
         shown[params.y : params.y + side, params.x : params.x + side] = 0
-        return [shown, *(option(scene.rgb, params.x, params.y, side, kind) for kind in params.kinds)]
+        return [shown, *(_resize(show(scene.rgb, params.x, params.y, side, kind), side) for kind in params.kinds)]
 
     def question(self, params: CropParams) -> str:
         lines = "\n".join(f"{chr(ord('A') + i)}. <image>" for i in range(OPTIONS))
@@ -69,7 +69,7 @@ class Crop(Task[CropParams]):
 
     def margin(self, scene: Scene, params: CropParams) -> Margin:
         side = min(scene.size) // 2
-        small = {kind: thumbnail(option(scene.rgb, params.x, params.y, side, kind)) for kind in params.kinds}
+        small = {kind: thumbnail(show(scene.rgb, params.x, params.y, side, kind)) for kind in params.kinds}
         value = min(difference(small[TRUE], small[kind]) for kind in params.kinds if kind != TRUE)
         return Margin(value, self.min_difference, "grey levels between the true part and the nearest other option")
 
@@ -77,8 +77,8 @@ class Crop(Task[CropParams]):
         return Letter(OPTIONS)
 
 
-def option(rgb: RGB, x: int, y: int, side: int, kind: str) -> RGB:
-    """One option of side `side`: the square at (x, y), turned, its middle enlarged, or with surroundings."""
+def show(rgb: RGB, x: int, y: int, side: int, kind: str) -> RGB:
+    """What an option shows of the picture: the square at (x, y), turned, its middle, or its surroundings."""
     square = rgb[y : y + side, x : x + side]
     if kind == TRUE:
         return square
@@ -86,10 +86,13 @@ def option(rgb: RGB, x: int, y: int, side: int, kind: str) -> RGB:
         return np.rot90(square, 1 if kind == "rotated-counterclockwise" else -1)
     if kind == "interior":
         quarter = side // 4
-        return _resize(square[quarter : side - quarter, quarter : side - quarter], side)
+        return square[quarter : side - quarter, quarter : side - quarter]
     reach = side * int(kind.removeprefix("surroundings-")) // 100
-    return _resize(rgb[max(0, y - reach) : y + side + reach, max(0, x - reach) : x + side + reach], side)
+    return rgb[max(0, y - reach) : y + side + reach, max(0, x - reach) : x + side + reach]
 
 
 def _resize(rgb: RGB, side: int) -> RGB:
+    """An option as it is shown: a square of the hole's side."""
+    if rgb.shape[:2] == (side, side):
+        return rgb
     return np.asarray(Image.fromarray(rgb).resize((side, side), Image.Resampling.BICUBIC))

@@ -14,7 +14,7 @@ from jaxtyping import Int
 from spatial_ssrl.grammar import Permutation
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
-from spatial_ssrl.tasks.marks import draw_mark, mark_reach
+from spatial_ssrl.tasks.marks import draw_mark, mark_spacing
 from spatial_ssrl.tasks.regions import Regions, apart, depth_range, find_regions, normalise, sample, sizes
 
 BANDS = 3
@@ -64,7 +64,7 @@ class DepthOrder(Task[DepthParams]):
         regions = find_regions(normalise(scene.depth, *limits), half, badge)
         if regions is None:
             return Drop("picture too small for marks")
-        chain = self._draw_chain(regions, 2 * mark_reach(half, badge), rng)
+        chain = self._draw_chain(regions, mark_spacing(half, badge), rng)
         if chain is None:
             return Drop("no three regions with clear gaps")
         labels = rng.permutation(len(chain))
@@ -72,11 +72,11 @@ class DepthOrder(Task[DepthParams]):
         order = tuple(int(i) + 1 for i in np.argsort(labels))
         return DepthParams(pick_wording(self.wordings, rng), tuple(centres), half, badge, order, limits)
 
-    def _draw_chain(self, regions: Regions, reach: int, rng: np.random.Generator) -> Int[np.ndarray, "3 2"] | None:
+    def _draw_chain(self, regions: Regions, spacing: int, rng: np.random.Generator) -> Int[np.ndarray, "3 2"] | None:
         """A uniform choice among chains near, middle, far of sampled regions, or None."""
         places = _sample_by_band(regions, self.max_range, rng)
         near, far = regions.nearest[tuple(places.T)], regions.farthest[tuple(places.T)]
-        clear = apart(places, reach // 2)
+        clear = apart(places, spacing)
         before = (near[None] - far[:, None] > self.min_gap) & clear
         chains = np.argwhere(before[:, :, None] & before[None, :, :] & clear[:, None, :])
         return places[chains[rng.integers(len(chains))]] if len(chains) else None

@@ -9,6 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from spatial_ssrl.scene import RGB
 
 SUPERSAMPLING = 4
+INSET = 3
+"""Distance in pixels of a patch's label from the patch's edges."""
 
 
 def badge_radius(side: int) -> int:
@@ -55,14 +57,20 @@ def mark_reach(inner: int, badge: int) -> int:
     return inner + ring_width(inner) + 2 * badge + 1
 
 
+def mark_spacing(inner: int, badge: int) -> int:
+    """Distance in pixels, along x or y, from which two marks hide nothing of each other."""
+    return mark_reach(inner, badge) + inner + ring_width(inner) + 1
+
+
 def label_patches(rgb: RGB, rows: int, columns: int) -> RGB:
     """The picture with the number of each patch of a grid in the patch's top-left corner."""
     labelled = rgb.copy()
     height, width = rgb.shape[0] // rows, rgb.shape[1] // columns
-    radius = max(7, min(height, width) // 9)
+    short = min(height, width)
+    radius = min(max(7, short // 11), (short - INSET) // 2 - 1)
     for k in range(rows * columns):
         row, column = divmod(k, columns)
-        x, y = column * width + radius + 3, row * height + radius + 3
+        x, y = column * width + radius + INSET, row * height + radius + INSET
         draw_badge(labelled, x, y, str(k), radius)
     return labelled
 

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float32, Int
 from spatial_ssrl.grammar import Letter
 from spatial_ssrl.scene import RGB, Depth, Intrinsics, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
-from spatial_ssrl.tasks.marks import draw_mark, mark_reach
+from spatial_ssrl.tasks.marks import draw_mark, mark_spacing
 from spatial_ssrl.tasks.regions import apart, depth_range, find_regions, normalise, sample, sizes
 
 VIEWS = {
@@ -93,7 +93,7 @@ class Position(Task[PositionParams]):
             return Drop("picture too small for marks")
         places = sample(rng, regions.flat(self.max_range), CANDIDATES) + regions.margin
         view = int(rng.choice(list(VIEWS)))
-        pair = self._draw_pair(scene, normalised, places, mark_reach(half, badge), view, rng)
+        pair = self._draw_pair(scene, normalised, places, mark_spacing(half, badge), view, rng)
         if pair is None:
             return Drop("no two points clearly apart")
         (first, second), direction = pair
@@ -106,13 +106,13 @@ class Position(Task[PositionParams]):
         scene: Scene,
         normalised: Depth,
         places: Int[np.ndarray, "n 2"],
-        reach: int,
+        spacing: int,
         view: int,
         rng: np.random.Generator,
     ) -> tuple[Int[np.ndarray, "2 2"], str] | None:
         """A direction, uniform among those that the places offer, and a uniform pair that lies so."""
         steps = self._steps(scene, normalised, places)
-        allowed = apart(places, reach) & _sides_agree(scene, places)
+        allowed = apart(places, spacing) & _sides_agree(scene, places)
         for signs in rng.permutation(list(self.directions)):
             along_x, along_z = _to_camera(signs, view)
             pairs = np.argwhere(allowed & (steps[0] == along_x) & (steps[1] == along_z))

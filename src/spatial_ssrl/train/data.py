@@ -54,12 +54,20 @@ def sample_rows(rows: Any, n: int, seed: int) -> list[dict[str, Any]]:
 
 def sft_dataset(rows: Any) -> Any:
     """`prompt`, `completion` and `images` of each row, made when it is read."""
-    return rows.with_transform(lambda batch: _pose(batch) | {"completion": [_said(row) for row in _by_row(batch)]})
+    return rows.with_transform(_sft_columns)
 
 
 def grpo_dataset(rows: Any) -> Any:
     """`prompt` and `images` of each row, made when it is read, and the columns that its reward needs."""
-    return rows.with_transform(lambda batch: _pose(batch) | {name: batch[name] for name in REWARD_COLUMNS})
+    return rows.with_transform(_grpo_columns)
+
+
+def _sft_columns(batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    return _pose(batch) | {"completion": [_said(row) for row in _by_row(batch)]}
+
+
+def _grpo_columns(batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    return _pose(batch) | {name: batch[name] for name in REWARD_COLUMNS}
 
 
 def _pose(batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:

@@ -86,20 +86,24 @@ class Preset(BaseModel):
         from trl import GRPOConfig, SFTConfig
 
         gpu = torch.cuda.is_available()
-        defaults = {"bf16": gpu, "dataloader_pin_memory": gpu, "report_to": "none", "save_total_limit": 2}
-        if self.stage == "sft":
-            return _make(SFTConfig, "trainer", {**defaults, "max_length": None, **self.trainer, **_OURS, "output_dir": out})
-        return _make(GRPOConfig, "trainer", {**defaults, **self.trainer, **_OURS, "output_dir": out})
+        ours = {
+            "bf16": gpu,
+            "dataloader_pin_memory": gpu,
+            "report_to": "none",
+            "save_total_limit": 2,
+            "activation_checkpointing": self.trainer.get("gradient_checkpointing", True),  # its name until TRL 1.15
+            "max_length": None,  # a cut would lose image tokens
+        }
+        kind = SFTConfig if self.stage == "sft" else GRPOConfig
+        known = {key: value for key, value in ours.items() if key in kind.__dataclass_fields__}
+        forced = {"output_dir": str(out), "remove_unused_columns": False}  # the reward needs the columns
+        return _make(kind, "trainer", known | self.trainer | forced)
 
     def lora_config(self) -> Any:
         """PEFT's LoraConfig, or None. Raises RecipeError with the key that PEFT does not know or take."""
         from peft import LoraConfig
 
         return None if self.lora is None else _make(LoraConfig, "lora", {"task_type": "CAUSAL_LM", **self.lora})
-
-
-_OURS = {"remove_unused_columns": False}
-"""The reward needs the columns that TRL would remove."""
 
 
 def _make(kind: Any, table: str, values: dict[str, Any]) -> Any:

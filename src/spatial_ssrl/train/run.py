@@ -1,0 +1,158 @@
+"""One run of training in a folder: begin or resume, train, measure, save.
+
+    OUT/preset.json          the preset, and the fingerprint of the dataset
+    OUT/base/                the random model that a "tiny:..." preset starts from
+    OUT/checkpoint-N/        of the trainer; the last two are kept
+    OUT/best.safetensors     trained weights of the best measurement on the development rows
+    OUT/model/               the result: model, processor, chat template
+    OUT/trainer_state.json   the whole log; written last, so a run that has it is finished
+"""
+
+import itertools
+import json
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from spatial_ssrl import vlm
+from spatial_ssrl.errors import TrainingError
+from spatial_ssrl.grammar import FORMAT_INSTRUCTION
+from spatial_ssrl.row import read_rows
+from spatial_ssrl.train.data import cold_start_reply, load_rows
+from spatial_ssrl.train.grpo import grpo_trainer
+from spatial_ssrl.train.preset import TINY, Preset
+from spatial_ssrl.train.sft import sft_trainer
+from spatial_ssrl.train.tiny import make_tiny
+
+STAGES: dict[str, Callable[..., Any]] = {"sft": sft_trainer, "grpo": grpo_trainer}
+TOKENIZER_ROWS = 2000
+"""Rows whose texts a tiny model's tokenizer is fitted to."""
+
+
+def run(preset: Preset, dataset: Path, out: Path, resume: bool) -> Path:
+    """See `spatial_ssrl.train.train`."""
+    vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
+    vlm.prepare_torch()
+    args = preset.trainer_config(out)
+    with args.main_process_first(desc="folder"):
+        _claim(preset, dataset, out, resume)
+    if not (out / "trainer_state.json").exists():
+        with warnings.catch_warnings():
+            # TRL 1.16 reads a property that transformers 5.23 has renamed
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            trainer = _make_trainer(preset, args, dataset, out)
+            trainer.train(resume_from_checkpoint=last_checkpoint(out))
+        _finish(trainer, out)
+    return out / "model"
+
+
+def _make_trainer(preset: Preset, args: Any, dataset: Path, out: Path) -> Any:
+    from spatial_ssrl.train.dev import Development
+
+    rows = load_rows(dataset, "train", preset)
+    dev_rows = load_rows(dataset, "validation", preset) if preset.dev else None
+    with args.main_process_first(desc="model"):
+        base = _base_model(preset, dataset, out, args.seed)
+    model, processor = vlm.load(base, preset.dtype, preset.min_pixels, preset.max_pixels)
+    trainer = STAGES[preset.stage](preset, args, model, processor, rows)
+    if preset.dev:
+        trainer.add_callback(Development(trainer, preset.dev, preset.policy, dev_rows, out / "best.safetensors"))
+    return trainer
+
+
+def _base_model(preset: Preset, dataset: Path, out: Path, seed: int) -> str:
+    """Where the model to start from is; a tiny one is made on the first call."""
+    if not preset.model.startswith(TINY):
+        return preset.model
+    base = out / "base"
+    if not base.exists():
+        rows = itertools.islice(read_rows(dataset, "train"), TOKENIZER_ROWS)
+        texts = (text for r in rows for text in (f"{r['problem']}\n{FORMAT_INSTRUCTION}", cold_start_reply(r)))
+        _write(base, lambda place: make_tiny(preset.model.removeprefix(TINY), texts, preset.tokenizer, seed, place))
+    return str(base)
+
+
+def last_checkpoint(out: Path) -> str | None:
+    """The newest checkpoint that was written to its end, or None.
+
+    The trainer writes trainer_state.json last, so a checkpoint cut short by a kill lacks it or has
+    a part of it.
+    """
+    numbered = [(int(p.name.removeprefix("checkpoint-")), p) for p in out.glob("checkpoint-*") if p.name[11:].isdigit()]
+    whole = (str(path) for step, path in sorted(numbered, reverse=True) if _steps(path) == step)
+    return next(whole, None)
+
+
+def _steps(checkpoint: Path) -> int | None:
+    try:
+        step = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
+    except (OSError, ValueError):
+        return None
+    return int(step)
+
+
+def _claim(preset: Preset, dataset: Path, out: Path, resume: bool) -> None:
+    """Make OUT this run's folder. Raises TrainingError when it is another's."""
+    claimed = out / "preset.json"
+    identity = preset.model_dump(mode="json") | {"dataset": _fingerprint(dataset)}
+    if not resume:
+        _clear(out)
+    if claimed.exists():
+        found = json.loads(claimed.read_text(encoding="utf-8"))
+        differing = sorted(key for key in found | identity if found.get(key) != identity.get(key))
+        if differing:
+            raise TrainingError(f"{out} holds another run (it differs in {', '.join(differing)}); choose another folder")
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    _write(claimed, lambda place: place.write_text(json.dumps(identity, indent=2), encoding="utf-8"))
+
+
+def _fingerprint(dataset: Path) -> str:
+    """The fingerprint in a dataset's manifest, or its path where it has none."""
+    try:
+        return str(json.loads((dataset / "manifest.json").read_text(encoding="utf-8"))["fingerprint"])
+    except (OSError, ValueError, KeyError):
+        return str(dataset.resolve())
+
+
+def _clear(out: Path) -> None:
+    """Remove what an earlier run left, and nothing else."""
+    for folder in (out / "base", out / "model", *out.glob("checkpoint-*")):
+        shutil.rmtree(folder, ignore_errors=True)
+    for name in ("preset.json", "best.safetensors", "trainer_state.json"):
+        (out / name).unlink(missing_ok=True)
+
+
+def _finish(trainer: Any, out: Path) -> None:
+    """Save the best model, or the last where nothing was measured, and then the log."""
+    if not trainer.is_world_process_zero():
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if (out / "best.safetensors").exists():
+        from safetensors.torch import load_file
+
+        model.load_state_dict(load_file(out / "best.safetensors"), strict=False)
+    if hasattr(model, "merge_and_unload"):
+        model = model.merge_and_unload()
+
+    def save(place: Path) -> None:
+        model.save_pretrained(place)
+        trainer.processing_class.save_pretrained(place)
+
+    _write(out / "model", save)
+    trainer.save_state()
+
+
+def _write(path: Path, make: Callable[[Path], Any]) -> None:
+    """Make a file or folder under another name, then give it its own: what exists is whole."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    if temporary.is_dir():
+        shutil.rmtree(temporary)
+    make(temporary)
+    if path.is_dir():
+        shutil.rmtree(path)
+    temporary.replace(path)
+
+
