@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "evaluate": {"errors", "grammar", "reward", "rng", "row", "vlm"},
     "report": {"errors", "row", "scene"},
     "gallery": {"errors", "row", "scene"},
+    "presets": set(),
 }
 THIRD_PARTY = {
     "errors": set(),

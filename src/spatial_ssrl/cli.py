@@ -45,6 +45,31 @@ def _fail(message: str) -> None:
 
 
 @app.command()
+def demo(
+    sources: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE...]", help="Images; built-in scenes if none.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for data, models, scores and report.")] = Path("runs/demo"),
+    n: Annotated[int | None, typer.Option(min=1, help="Rows.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="At most this many steps in each stage of training.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that build rows.")] = os.cpu_count() or 1,
+) -> None:
+    """The whole loop on one machine: build, cold start, GRPO, evaluation, report."""
+    from spatial_ssrl import vlm
+
+    vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
+    vlm.require("report", "jinja2", "matplotlib")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a second thread slows a model of this size down
+    data = out / "data"
+    _build(_packaged("demo.toml"), {"sources": tuple(sources) if sources else None, "n": n}, data, workers)
+    cap = {"trainer": {"max_steps": steps}} if steps else {}
+    start = _train("sft", _packaged("tiny-sft.toml"), data, out / "cold-start", cap)
+    end = _train("grpo", _packaged("tiny-grpo.toml"), data, out / "grpo", {"model": str(start), **cap})
+    models = {"base": out / "cold-start" / "base", "cold-start": start, "grpo": end}
+    results = {name: _evaluate(str(m), data, out / "eval" / name, max_new_tokens=48) for name, m in models.items()}
+    _print_results(results)
+    report(out, out / "report.html")
+
+
+@app.command()
 def build(
     sources: Annotated[
         list[str] | None, typer.Argument(metavar="SOURCE...", help="A folder of images, or layout:path; see docs/build.md.")
@@ -57,14 +82,8 @@ def build(
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
 ) -> None:
     """Make puzzles from images: parquet rows with answers that can be verified."""
-    from spatial_ssrl import build as room
-
-    flags = {"sources": tuple(sources) if sources else None, "n": n, "seed": seed, "profile": profile}
-    wanted = room.Recipe.create(recipe, flags)
-    with _progress("building rows", "the same command goes on where it stopped") as progress:
-        report = room.build(wanted, out, workers, shlex.join(["spatial-ssrl", *sys.argv[1:]]), progress)
-    _print_build(report)
-    print(f"\n{report.rows} rows in {out}\nnext: spatial-ssrl report {out} --out {out}/report.html")
+    _build(recipe, {"sources": tuple(sources) if sources else None, "n": n, "seed": seed, "profile": profile}, out, workers)
+    print(f"next: spatial-ssrl report {out} --out {out}/report.html")
 
 
 @train_app.command()
@@ -75,7 +94,7 @@ def sft(
     model: Annotated[str | None, typer.Option(help="Model folder or hub name; overrides the preset.")] = None,
 ) -> None:
     """Cold start: supervised training on right answers in the right form."""
-    _train("sft", preset, data, out, model)
+    _print_trained(_train("sft", preset, data, out, {"model": model}), data, out)
 
 
 @train_app.command()
@@ -86,7 +105,7 @@ def grpo(
     model: Annotated[str | None, typer.Option(help="Model folder or hub name; overrides the preset.")] = None,
 ) -> None:
     """Reinforcement learning with verifiable rewards (GRPO)."""
-    _train("grpo", preset, data, out, model)
+    _print_trained(_train("grpo", preset, data, out, {"model": model}), data, out)
 
 
 @app.command("eval")
@@ -117,7 +136,7 @@ def report(
 
 @contextmanager
 def _progress(what: str, remedy: str) -> Iterator[Progress]:
-    """A progress bar with rate and time left; an interrupt prints `remedy` and ends with status 130."""
+    """A progress bar with rate and time left, that can be interrupted."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -130,19 +149,45 @@ def _progress(what: str, remedy: str) -> Iterator[Progress]:
             speed = bar.tasks[0].speed
             bar.update(task, completed=done, total=total, rate=f"{speed:.0f}/s" if speed else "")
 
-        try:
+        with _resumable(remedy):
             yield update
-        except KeyboardInterrupt:
-            bar.stop()
-            print(f"interrupted; {remedy}", file=sys.stderr)
-            raise SystemExit(INTERRUPTED) from None
 
 
-def _train(stage: str, preset: Path, data: Path, out: Path, model: str | None) -> None:
-    from spatial_ssrl.train import load_preset, train
+@contextmanager
+def _resumable(remedy: str) -> Iterator[None]:
+    """An interrupt prints the remedy and ends with status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; {remedy}", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
 
-    result = train(load_preset(preset, stage, model), data, out)
-    print(f"\nmodel in {result}\nnext: spatial-ssrl eval {result} --data {data} --out {out}/eval")
+
+def _packaged(name: str) -> Path:
+    """A recipe or preset that is installed with the package."""
+    return Path(__file__).parent / "presets" / name
+
+
+def _build(recipe: Path | None, flags: dict[str, Any], out: Path, workers: int) -> None:
+    from spatial_ssrl import build as room
+
+    wanted = room.Recipe.create(recipe, flags)
+    with _progress("building rows", "the same command goes on where it stopped") as progress:
+        report = room.build(wanted, out, workers, shlex.join(["spatial-ssrl", *sys.argv[1:]]), progress)
+    _print_build(report)
+    print(f"{report.rows} rows in {out}")
+
+
+def _train(stage: str, preset: Path, data: Path, out: Path, flags: dict[str, Any]) -> Path:
+    from spatial_ssrl.train import Preset, train
+
+    print(f"training ({stage}) in {out}")
+    with _resumable("the same command goes on from the last checkpoint"):
+        return train(Preset.create(preset, {**flags, "stage": stage}), data, out)
+
+
+def _print_trained(model: Path, data: Path, out: Path) -> None:
+    print(f"model in {model}\nnext: spatial-ssrl eval {model} --data {data} --out {out}/eval")
 
 
 def _evaluate(model: str, data: Path, out: Path, **settings: Any) -> dict[str, Any]:

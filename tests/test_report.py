@@ -1,0 +1,236 @@
+import json
+import shutil
+import sys
+from html.parser import HTMLParser
+
+import PIL.Image
+import pytest
+
+from spatial_ssrl.build import Recipe, build
+from spatial_ssrl.errors import DatasetError, MissingExtraError
+from spatial_ssrl.gallery import WIDTH, write_gallery
+from spatial_ssrl.report import choose, draw_curves, read_series, write_report
+from spatial_ssrl.row import read_rows, split_files, write_rows
+
+HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}'&lt;"
+VOID = {"meta", "img"}
+SECTIONS = {"rows", "counts", "balance", "training", "results", "replies"}
+
+
+class Page(HTMLParser):
+    """A page taken apart; a tag closed out of turn is an error."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.open, self.tags, self.links, self.ids, self.words = [], set(), [], set(), []
+        self.source = path.read_text()
+        self.feed(self.source)
+        self.close()
+        assert self.open == []
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.handle_startendtag(tag, attributes)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        names = [name for name, _ in attributes]
+        assert len(names) == len(set(names))
+        assert not [name for name in names if name.startswith("on")]
+        self.tags.add(tag)
+        self.links += [value for name, value in attributes if name in ("src", "href", "data", "action", "xlink:href")]
+        self.ids |= {value for name, value in attributes if name == "id"}
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, self.getpos()
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report") / "data"
+    splits = {"train": 0.5, "test": 0.5}
+    recipe = Recipe.create(None, {"sources": ("synthetic:16?size=160x120",), "n": 66, "splits": splits})
+    build(recipe, folder, 1, "spatial-ssrl build synthetic:12?size=160x120", lambda made, total: None)
+    return folder
+
+
+def tally(correct, n, **others):
+    share = correct / n
+    return {"n": n, "correct": correct, "accuracy": share, "low": share - 0.013, "high": share + 0.017, "unparsed": 0.041,
+            "format": 0.9, "chance": 0.25} | others  # fmt: skip
+
+
+def write_evaluation(folder, name, ids, correct, reply="<think>so</think>\\boxed{A}"):
+    out = folder / "eval" / name
+    out.mkdir(parents=True)
+    scores = [tally(correct, 97, task="crop", variant="square")]
+    results = {"model": f"models/{name}", "split": "test", "decoding": {"temperature": 0}, "policy": "robust"}
+    (out / "results.json").write_text(json.dumps(results | {"scores": scores, "overall": tally(correct + 5, 211)}))
+    lines = [
+        {"id": i, "reply": reply, "accuracy": float(k < correct), "format": 1.0, "parsed": None, "why": "wrong"}
+        for k, i in enumerate(ids)
+    ]
+    (out / "replies.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def write_training(folder, stage, entries):
+    (folder / stage).mkdir()
+    (folder / stage / "trainer_state.json").write_text(json.dumps({"log_history": entries}))
+
+
+@pytest.fixture
+def run(dataset, tmp_path):
+    """A run folder with everything in it."""
+    folder = tmp_path / "run"
+    shutil.copytree(dataset, folder / "data")
+    ids = [row["id"] for row in read_rows(dataset, "test", ["id"])]
+    for name, correct in (("base", 1), ("cold-start", 2), ("grpo", 4), ("another", 0)):
+        write_evaluation(folder, name, ids, correct)
+    write_training(folder, "cold-start", [{"step": 1, "loss": 3.25}, {"step": 2, "loss": 1.5, "dev/accuracy": 0.31}])
+    grpo = [
+        {"step": s, "reward": s / 100, "rewards/format/mean": 0.5, "accuracy/crop": 0.5, "kl": float("nan")}
+        for s in range(60)
+    ]
+    write_training(folder, "grpo", grpo)
+    return folder
+
+
+def test_page_is_one_well_formed_file_that_asks_for_nothing_else(run, tmp_path):
+    path = write_report(run, tmp_path / "deep" / "report.html")
+    page = Page(path)
+    assert page.ids == SECTIONS
+    assert not page.tags & {"script", "link", "iframe", "object", "embed", "form", "base"}
+    pictures = [link for link in page.links if link.startswith("data:image/jpeg;base64,")]
+    assert len(pictures) >= 5 * 3 + 3 * 4
+    assert {link.lstrip("#") for link in page.links if link not in pictures} == SECTIONS
+    assert "http:" not in page.source.lower()
+    assert "https:" not in page.source.lower()
+    assert "url(" not in page.source
+    assert path.stat().st_size < 1_500_000
+
+
+def test_numbers_are_those_of_the_files(run, tmp_path):
+    manifest = json.loads((run / "data" / "manifest.json").read_text())
+    manifest["drops"] = {"crop/square": {"too alike": 5}}
+    manifest["skipped"] = {"folder:a.png": "too small", "folder:b.png": "too small"}
+    (run / "data" / "manifest.json").write_text(json.dumps(manifest))
+    text = Page(write_report(run, tmp_path / "report.html")).text
+    made = sum(counts.get("crop/square", 0) for counts in manifest["counts"].values())
+    assert f"crop/square too alike 5 {500 / (5 + made):.1f}%" in text
+    assert "too small: 2 folder:a.png, folder:b.png" in text
+    train, test = (sum(manifest["counts"][split].values()) for split in ("train", "test"))
+    assert f"{train} train, {test} test {train + test} rows 16 scenes" in text.replace("in the sources ", "")
+    for correct in (0, 1, 2, 4):
+        share = 100 * correct / 97
+        assert f"{share:.1f}% {correct} of 97 {share - 1.3:.1f}% to {share + 1.7:.1f}% 4.1% unparsed" in text
+    assert f"+{200 / 211:.1f} points" in text
+    assert f"Cold start {700 / 211:.1f}%, GRPO {900 / 211:.1f}%" in text
+    assert "Loss 3.25 → 1.5" in text
+    assert "Reward 0.015 → 0.57" in text
+    assert "Well-formed replies 50% → 50%" in text
+    assert "KL divergence" not in text
+    assert manifest["fingerprint"] in text
+    assert manifest["command"] in text
+
+
+def test_examples_show_question_answer_and_pictures_of_their_row(dataset, tmp_path):
+    text = Page(write_report(dataset, tmp_path / "report.html")).text
+    rows = list(read_rows(dataset, "test"))
+    for task in ("shuffle", "flip", "crop", "depth", "position"):
+        first = next(row for row in rows if row["task"] == task)
+        answer = first["answer"]
+        if first["options"]:
+            answer += f" ({first['options']['ABCD'.index(answer)]})"
+        question = " ".join(line for line in first["problem"].split("\n") if not line.endswith("<image>"))
+        assert f"{question} Show answer {answer} Margin {first['margin']:.3g}, at least" in text
+
+
+def test_hostile_text_is_shown_and_not_obeyed(run, tmp_path):
+    (path,) = split_files(run / "data", "test")
+    rows = [{**row, "problem": row["problem"] + HOSTILE, "source": HOSTILE} for row in read_rows(run / "data", "test")]
+    write_rows(rows, path)
+    manifest = json.loads((run / "data" / "manifest.json").read_text())
+    hostile = {"command": HOSTILE, "skipped": {HOSTILE: HOSTILE}, "unserved": [HOSTILE], "drops": {HOSTILE: {HOSTILE: 1}}}
+    (run / "data" / "manifest.json").write_text(json.dumps(manifest | hostile))
+    write_evaluation(run, "<b onclick=x>", [row["id"] for row in rows], 1, HOSTILE)
+    page = Page(write_report(run, tmp_path / "report.html"))
+    assert not page.tags & {"script", "b onclick"}
+    assert "x" not in page.links
+    assert page.text.count(HOSTILE) >= 5 * 3 + 5
+
+
+@pytest.mark.parametrize(
+    ("kept", "sections"),
+    [
+        (["data"], {"rows", "counts", "balance"}),
+        (["grpo"], {"training"}),
+        (["cold-start", "eval"], {"training", "results", "replies"}),
+    ],
+)
+def test_sections_appear_where_their_files_are(run, tmp_path, kept, sections):
+    for folder in run.iterdir():
+        if folder.name not in kept:
+            shutil.rmtree(folder)
+    assert Page(write_report(run, tmp_path / "report.html")).ids == sections
+
+
+def test_evaluation_without_replies_or_of_one_model_is_enough(run, tmp_path):
+    for folder in (run / "eval").iterdir():
+        (folder / "replies.jsonl").unlink()
+    shutil.rmtree(run / "eval" / "cold-start")
+    page = Page(write_report(run, tmp_path / "report.html"))
+    assert page.ids == SECTIONS - {"replies"}
+    assert "Base 2.8%, GRPO 4.3%" in page.text
+
+
+def test_errors_say_what_is_wrong(run, tmp_path, monkeypatch):
+    with pytest.raises(
+        DatasetError, match=r"nothing to report; expected data/manifest\.json .* build, train or evaluate first"
+    ):
+        write_report(tmp_path / "nowhere", tmp_path / "report.html")
+    results = run / "eval" / "base" / "results.json"
+    results.write_text('{"model": "m"}')
+    with pytest.raises(DatasetError, match=r"base/results\.json is damaged: it lacks split, decoding,"):
+        write_report(run, tmp_path / "report.html")
+    results.write_text("{")
+    with pytest.raises(DatasetError, match=r"base/results\.json is damaged: .*; write it again"):
+        write_report(run, tmp_path / "report.html")
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingExtraError, match=r"spatial-ssrl\[report\]"):
+        write_report(run, tmp_path / "report.html")
+
+
+def test_examples_differ_in_variant_then_level_then_scene():
+    kinds = [("a", 1, "s"), ("a", 1, "t"), ("b", 1, "s"), ("c", 2, "s"), ("c", 2, "t")]
+    rows = [{"id": str(i), "variant": v, "level": level, "scene_id": s} for i, (v, level, s) in enumerate(kinds)]
+    assert [row["id"] for row in choose(rows, 3)] == ["0", "2", "4"]
+    assert [row["id"] for row in choose(rows[:2], 3)] == ["0", "1"]
+
+
+def test_curves_are_averaged_within_the_chart():
+    history = [{"step": s, "reward": 0.4 + 0.2 * (s % 2), "loss": -s, "text": "x"} for s in range(2000)]
+    reward = next(curve for curve in draw_curves(read_series(history)) if curve.title == "Reward")
+    assert len(reward.values) == 300
+    assert reward.smooth == pytest.approx(0.5, abs=0.02)
+    assert reward.range == (0, pytest.approx(0.6))
+    (single,) = draw_curves(read_series([{"step": 7, "accuracy/flip": 0.25}]))
+    assert single.title == "Accuracy, flip"
+    assert [label for _, label in single.ticks] == ["0%", "50%", "100%"]
+
+
+def test_gallery_is_one_picture_the_same_every_time(dataset, tmp_path):
+    first, second = (write_gallery(dataset, tmp_path / name) for name in ("a.jpg", "b.jpg"))
+    assert first.read_bytes() == second.read_bytes()
+    with PIL.Image.open(first) as picture:
+        assert picture.width == WIDTH
+        assert len(picture.getcolors(1 << 24)) > 1000
+    lacking = [row for row in read_rows(dataset, "train") if row["task"] not in ("depth", "position")]
+    (tmp_path / "other" / "data").mkdir(parents=True)
+    write_rows(lacking, tmp_path / "other" / "data" / "train-00000-of-00001.parquet")
+    with pytest.raises(DatasetError, match="no rows of depth, position; build all tasks"):
+        write_gallery(tmp_path / "other", tmp_path / "c.jpg")

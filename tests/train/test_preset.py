@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+
+from spatial_ssrl.errors import RecipeError
+from spatial_ssrl.presets import shipped
+from spatial_ssrl.train import Preset, load_preset
+
+ROOT = Path(__file__).parents[2]
+PRESETS = sorted((ROOT / "recipes" / "train").glob("*.toml")) + [shipped("tiny-sft"), shipped("tiny-grpo")]
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_shipped_presets_become_configs_of_trl_and_peft(path, tmp_path):
+    preset = Preset.create(path, {})
+    assert preset.stage in path.stem
+    config = preset.trainer_config(tmp_path)
+    assert config.learning_rate == preset.trainer["learning_rate"]
+    assert not config.remove_unused_columns
+    if preset.stage == "grpo":
+        assert config.generation_batch_size % config.num_generations == 0
+    else:
+        assert config.max_length is None
+    lora = preset.lora_config()
+    assert (lora is None) == (preset.lora is None)
+
+
+def test_the_paper_settings(tmp_path):
+    sft = Preset.create(ROOT / "recipes" / "train" / "qwen2.5-vl-7b-sft.toml", {})
+    assert sft.lora_config().r == 128
+    assert sft.trainer_config(tmp_path).get_warmup_steps(560) == 56
+    grpo = Preset.create(ROOT / "recipes" / "train" / "qwen2.5-vl-7b-grpo.toml", {}).trainer_config(tmp_path)
+    devices = 8
+    assert grpo.per_device_train_batch_size * grpo.gradient_accumulation_steps * devices == 128 * grpo.num_generations
+    assert grpo.per_device_train_batch_size * grpo.steps_per_generation * devices == 256 * grpo.num_generations
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"learning": 1}, "learning: Extra inputs"),
+        ({"dev": {"evry": 1}}, "dev.evry"),
+        ({"dev": {"every": 0}}, "dev.every"),
+        ({"stage": "ppo"}, "stage"),
+        ({"model": "tiny:llama"}, "no tiny model 'tiny:llama'"),
+        ({"model": "some/model", "tokenizer": "other/model"}, "has its own"),
+    ],
+)
+def test_wrong_keys_are_named(flags, message):
+    with pytest.raises(RecipeError, match=message):
+        Preset.create(shipped("tiny-sft"), flags)
+
+
+@pytest.mark.parametrize(
+    ("stage", "flags", "message"),
+    [
+        ("sft", {"trainer": {"lerning_rate": 1}}, "trainer.lerning_rate: SFTConfig has no such key"),
+        ("grpo", {"trainer": {"num_generations": 7}}, "GRPOConfig refuses it: .*divisible"),
+        ("sft", {"lora": {"rank": 8}}, "lora.rank: LoraConfig has no such key"),
+    ],
+)
+def test_keys_that_trl_or_peft_do_not_know_are_named(stage, flags, message, tmp_path):
+    preset = Preset.create(shipped(f"tiny-{stage}"), flags)
+    with pytest.raises(RecipeError, match=message):
+        preset.trainer_config(tmp_path) and preset.lora_config()
+
+
+def test_flags_are_laid_over_tables(tmp_path):
+    preset = Preset.create(shipped("tiny-sft"), {"trainer": {"seed": 7}, "model": "here", "tokenizer": None})
+    assert preset.trainer["seed"] == 7
+    assert preset.trainer["max_steps"] == Preset.create(shipped("tiny-sft"), {}).trainer["max_steps"]
+    assert preset.model == "here"
+
+
+def test_a_preset_of_the_other_stage_is_refused():
+    assert load_preset(shipped("tiny-sft"), "sft", "here").model == "here"
+    with pytest.raises(RecipeError, match="of stage 'sft', not 'grpo'"):
+        load_preset(shipped("tiny-sft"), "grpo")
+
+
+@pytest.mark.parametrize("text", ["stage = ", "\0"])
+def test_a_file_that_is_not_toml(text, tmp_path):
+    (tmp_path / "p.toml").write_text(text)
+    with pytest.raises(RecipeError, match=r"cannot read .*p\.toml"):
+        load_preset(tmp_path / "p.toml", "sft")
+
+
+def test_shipped_names():
+    with pytest.raises(RecipeError, match="there are demo, tiny-grpo, tiny-sft"):
+        shipped("big")
