@@ -98,7 +98,10 @@ def write_table(results: list[dict[str, Any]], seconds: float) -> None:
     for before, after in zip(results[::2], results[1::2], strict=True):
         cells = [
             str(before["seed"]),
-            *(f"{100 * r['greedy']:.1f} [{100 * r['interval'][0]:.1f}, {100 * r['interval'][1]:.1f}]" for r in (before, after)),
+            *(
+                f"{r['greedy']:.1%} [{r['interval'][0]:.1%}, {r['interval'][1]:.1%}]".replace("%", "")
+                for r in (before, after)
+            ),
             f"{100 * (after['greedy'] - before['greedy']):+.1f}",
             "yes" if after["interval"][0] > before["interval"][1] else "no",
             *(f"{100 * r['sampled']:.1f}" for r in (before, after)),

@@ -5,9 +5,9 @@ import shlex
 import tomllib
 
 import pytest
-from conftest import ROOT
 from typer.testing import CliRunner
 
+from conftest import ROOT
 from spatial_ssrl.build.recipe import Recipe
 from spatial_ssrl.cli import app
 

@@ -1,10 +1,10 @@
 """Verifiable spatial puzzles from ordinary images, to train vision-language models and to prove the gain.
 
-    from spatial_ssrl import read_rows, score
+from spatial_ssrl import read_rows, score
 
-    for row in read_rows("my-puzzles", "train"):
-        reply = my_model(row["images"], row["problem"])
-        reward = score(reply, row).total
+for row in read_rows("my-puzzles", "train"):
+    reply = my_model(row["images"], row["problem"])
+    reward = score(reply, row).total
 """
 
 from importlib import import_module

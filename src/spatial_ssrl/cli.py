@@ -46,7 +46,9 @@ def _fail(message: str) -> None:
 
 @app.command()
 def demo(
-    sources: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE...]", help="Images; built-in scenes if none.")] = None,
+    sources: Annotated[
+        list[str] | None, typer.Argument(metavar="[SOURCE...]", help="Images; built-in scenes if none.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for data, models, scores and report.")] = Path("runs/demo"),
     n: Annotated[int | None, typer.Option(min=1, help="Rows.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="At most this many steps in each stage of training.")] = None,
@@ -56,7 +58,7 @@ def demo(
     from spatial_ssrl import vlm
 
     vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
-    vlm.require("report", "jinja2", "matplotlib")
+    vlm.require("report", "jinja2")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a second thread slows a model of this size down
     data = out / "data"
     _build(_packaged("demo.toml"), {"sources": tuple(sources) if sources else None, "n": n}, data, workers)

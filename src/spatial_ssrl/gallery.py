@@ -45,13 +45,7 @@ class Panel:
 
 
 PANELS = (
-    Panel(
-        "shuffle",
-        "2x2",
-        (0, 0),
-        "Shuffled patches",
-        "Which number belongs at each place\nof the original, in reading order?",
-    ),
+    Panel("shuffle", "2x2", (0, 0), "Shuffled patches", "Which number belongs at each place\nof the original?"),
     Panel("flip", "2x2", (1, 0), "Flipped patch", "Which patch is mirrored, and how?\n0 upside down, 1 left and right"),
     Panel("depth", "order3", (2, 0), "Depth order", "In what order do the marked places lie,\nfrom near to far?"),
     Panel("crop", "square", (0, 1), "Cropped patch", "Which of the four pieces does the black square hide?"),

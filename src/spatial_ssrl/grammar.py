@@ -79,15 +79,13 @@ class Letter(Grammar):
         if texts.count(_words(text)) == 1:
             return chr(ord("A") + texts.index(_words(text)))
         match = re.fullmatch(r"\W{0,3}([A-Za-z])(?:[\W_]{1,3}(.*))?", text, re.DOTALL)
-        letter = match and match[1].upper()
-        if not match or letter not in self.answers():
+        if not match or (letter := match[1].upper()) not in list(self.answers()):
             return None
         rest = _words(match[2] or "")
-        if not rest:
-            return letter
+        if rest and texts:
+            return letter if texts[ord(letter) - ord("A")] == rest else None
         delimited = re.match(r"\s*[^\w\s]", text[match.end(1) :])
-        agrees = texts[ord(letter) - ord("A")] == rest if texts else delimited
-        return letter if agrees else None
+        return letter if delimited or not rest else None
 
 
 @dataclass(frozen=True)

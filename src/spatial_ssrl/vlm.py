@@ -6,6 +6,7 @@ module loads neither torch nor transformers; its functions do.
 
 import functools
 import importlib.util
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from PIL import Image
 
 from spatial_ssrl.errors import MissingExtraError, TrainingError
 from spatial_ssrl.grammar import FORMAT_INSTRUCTION
-from spatial_ssrl.scene import decode_rgb
 
 Conversation = list[dict[str, Any]]
 
@@ -31,8 +31,8 @@ def conversation(problem: str, instruction: str = FORMAT_INSTRUCTION) -> Convers
 
 
 def pictures(row: Mapping[str, Any]) -> list[Image.Image]:
-    """A row's images, decoded."""
-    return [Image.fromarray(decode_rgb(image["bytes"])) for image in row["images"]]
+    """A row's images, decoded. They are this project's own JPEGs: whole, upright, and of any size."""
+    return [Image.open(io.BytesIO(image["bytes"])).convert("RGB") for image in row["images"]]
 
 
 def load(
@@ -105,7 +105,7 @@ def prepare_torch() -> None:
     import torch
 
     if torch.version.cuda is None and torch.version.hip is None:
-        library = torch.library.Library("torchvision", "FRAGMENT")
+        library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
         for operator in ("nms", "qnms"):
             library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _KEPT_ALIVE.append(library)

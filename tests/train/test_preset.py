@@ -2,12 +2,13 @@ from pathlib import Path
 
 import pytest
 
+from spatial_ssrl.build import Recipe
 from spatial_ssrl.errors import RecipeError
 from spatial_ssrl.presets import shipped
-from spatial_ssrl.train import Preset, load_preset
+from spatial_ssrl.train import Preset
 
 ROOT = Path(__file__).parents[2]
-PRESETS = sorted((ROOT / "recipes" / "train").glob("*.toml")) + [shipped("tiny-sft"), shipped("tiny-grpo")]
+PRESETS = [*(ROOT / "recipes" / "train").glob("*.toml"), shipped("tiny-sft"), shipped("tiny-grpo")]
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
@@ -73,18 +74,20 @@ def test_flags_are_laid_over_tables(tmp_path):
 
 
 def test_a_preset_of_the_other_stage_is_refused():
-    assert load_preset(shipped("tiny-sft"), "sft", "here").model == "here"
+    assert Preset.create(shipped("tiny-sft"), {"stage": "sft"}).stage == "sft"
     with pytest.raises(RecipeError, match="of stage 'sft', not 'grpo'"):
-        load_preset(shipped("tiny-sft"), "grpo")
+        Preset.create(shipped("tiny-sft"), {"stage": "grpo"})
 
 
 @pytest.mark.parametrize("text", ["stage = ", "\0"])
 def test_a_file_that_is_not_toml(text, tmp_path):
     (tmp_path / "p.toml").write_text(text)
     with pytest.raises(RecipeError, match=r"cannot read .*p\.toml"):
-        load_preset(tmp_path / "p.toml", "sft")
+        Preset.create(tmp_path / "p.toml", {})
 
 
-def test_shipped_names():
-    with pytest.raises(RecipeError, match="there are demo, tiny-grpo, tiny-sft"):
-        shipped("big")
+def test_the_demo_recipe_has_the_three_splits():
+    recipe = Recipe.create(shipped("demo"), {})
+    assert list(recipe.splits) == ["train", "validation", "test"]
+    weights = {entry.task: entry.weight for entry in recipe.tasks}
+    assert weights["shuffle"] > sum(weights.values()) / 2

@@ -13,4 +13,4 @@ def wilson(correct: int, n: int) -> tuple[float, float]:
     p, z2 = correct / n, Z_95**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = Z_95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return (centre - half if correct else 0.0), (centre + half if correct < n else 1.0)

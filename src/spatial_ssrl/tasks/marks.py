@@ -66,8 +66,7 @@ def label_patches(rgb: RGB, rows: int, columns: int) -> RGB:
     """The picture with the number of each patch of a grid in the patch's top-left corner."""
     labelled = rgb.copy()
     height, width = rgb.shape[0] // rows, rgb.shape[1] // columns
-    short = min(height, width)
-    radius = min(max(7, short // 11), (short - INSET) // 2 - 1)
+    radius = min(badge_radius(min(rgb.shape[:2])), (min(height, width) - INSET) // 2 - 1)
     for k in range(rows * columns):
         row, column = divmod(k, columns)
         x, y = column * width + radius + INSET, row * height + radius + INSET

@@ -64,6 +64,8 @@ class Position(Task[PositionParams]):
     """dz that counts as front or back, normalised."""
     max_range: float = 0.05
     """A point's surroundings span less than this, normalised."""
+    min_share: float = 0.1
+    """dx and dz keep at least this share of their threshold away from it."""
 
     name: ClassVar[str] = "position"
     needs_depth: ClassVar[bool] = True
@@ -86,7 +88,7 @@ class Position(Task[PositionParams]):
         if limits is None:
             return Drop("no depth range")
         half, badge = sizes(*scene.size)
-        half = max(2, half // 2)
+        half = max(3, round(0.7 * half))
         normalised = normalise(scene.depth, *limits)
         regions = find_regions(normalised, half, badge)
         if regions is None:
@@ -158,7 +160,9 @@ class Position(Task[PositionParams]):
         (x1, y1), (x2, y2) = params.points
         z1, z2 = normalise(scene.depth[[y1, y2], [x1, x2]], *params.limits)
         shares = (abs(x2 - x1) / self._min_dx(scene), abs(float(z2 - z1)) / self.min_depth)
-        return Margin(min(abs(share - 1) for share in shares), 0.0, "share of the threshold that decides the direction")
+        return Margin(
+            min(abs(share - 1) for share in shares), self.min_share, "share of the threshold that decides the direction"
+        )
 
     def grammar(self, params: PositionParams) -> Letter:
         return Letter(len(params.choices))

@@ -72,7 +72,7 @@ class Shuffle(Task[ShuffleParams]):
 
     def question(self, params: ShuffleParams) -> str:
         rows, columns = self.grid
-        pieces, order = "patches", "top left, top right, bottom left, bottom right"
+        pieces, order = "patches", "in the order top left, top right, bottom left, bottom right"
         if rows == 1:
             pieces, order = "vertical strips", "from left to right"
         if columns == 1:
@@ -81,8 +81,8 @@ class Shuffle(Task[ShuffleParams]):
         form = "-".join("LLLL"[: rows * columns])
         return (
             f"<image>\n{self.wordings[params.wording].format(n=rows * columns, pieces=pieces)}{hidden} "
-            f"Which number belongs at each place of the original picture? List the numbers for the places in this order: "
-            f"{order}. Answer in the form {form}, where each L is a number from 0 to {rows * columns - 1}."
+            f"Which number belongs at each place of the original picture? List the numbers for its places {order}. "
+            f"Answer in the form {form}, where each L is a number from 0 to {rows * columns - 1}."
         )
 
     def answer(self, params: ShuffleParams) -> str:

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
-
 from spatial_ssrl import vlm
 from spatial_ssrl.reward import Policy, score
 from spatial_ssrl.train.data import sample_rows
@@ -13,34 +11,45 @@ from spatial_ssrl.train.preset import Dev
 ACCURACY, UNPARSED = "dev/accuracy", "dev/unparsed"
 
 
-class Development(TrainerCallback):  # type: ignore[misc]
+class Development:
     """Logs dev/accuracy and dev/unparsed; keeps no state of its own, so a resumed run goes on as it was."""
 
     def __init__(self, trainer: Any, dev: Dev, policy: Policy, rows: Any, best: Path) -> None:
         self.trainer, self.dev, self.policy, self.best = trainer, dev, policy, best
         self.rows = sample_rows(rows, dev.rows, trainer.args.seed)
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step == 0:
-            self._measure(state)
+    def watch(self) -> None:
+        """Have the trainer call `measure` before the first step, every so many steps, and after the last."""
+        from transformers import TrainerCallback
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step % self.dev.every and state.global_step < state.max_steps:
-            return
-        should_log = control.should_log
-        accuracy = self._measure(state)
-        control.should_log = should_log  # which the measurement's own entry has cleared
-        if self.dev.stop_accuracy and accuracy >= self.dev.stop_accuracy:
-            control.should_training_stop = True
+        development = self
 
-    def _measure(self, state: Any) -> float:
-        """Log the accuracy now, and save the trained weights when none was better."""
-        replies = self._ask()
-        scores = [score(reply, row, self.policy) for reply, row in zip(replies, self.rows, strict=True)]
+        class Watch(TrainerCallback):  # type: ignore[misc]
+            def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                if state.global_step == 0:
+                    development.measure(state)
+
+            def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                if state.global_step % development.dev.every == 0 or state.global_step >= state.max_steps:
+                    should_log = control.should_log
+                    enough = development.is_enough(development.measure(state))
+                    control.should_log = should_log  # which the measurement's own entry has cleared
+                    control.should_training_stop |= enough
+                    control.should_save &= not enough  # a run resumed from here would not know that it had ended
+
+        self.trainer.add_callback(Watch())
+
+    def is_enough(self, accuracy: float) -> bool:
+        """Whether training can stop at this accuracy."""
+        return self.dev.stop_accuracy is not None and accuracy >= self.dev.stop_accuracy
+
+    def measure(self, state: Any) -> float:
+        """The accuracy now, logged; the trained weights are saved when none was better."""
+        scores = [score(reply, row, self.policy) for reply, row in zip(self._ask(), self.rows, strict=True)]
         accuracy = sum(s.accuracy for s in scores) / len(scores)
         unparsed = sum(s.parsed is None for s in scores) / len(scores)
         earlier = [entry[ACCURACY] for entry in state.log_history if ACCURACY in entry]
-        self.trainer.model.eval()  # or GRPOTrainer would flush its training metrics into this entry
+        self.trainer.model.eval()  # in training mode GRPOTrainer would move its own metrics into this entry
         self.trainer.log({ACCURACY: accuracy, UNPARSED: unparsed})
         self.trainer.model.train()
         if accuracy >= max(earlier, default=0.0) and state.is_world_process_zero:
@@ -50,15 +59,13 @@ class Development(TrainerCallback):  # type: ignore[misc]
     def _ask(self) -> list[str]:
         from trl.models import unwrap_model_for_generation
 
-        trainer = self.trainer
+        trainer, tokens = self.trainer, self.dev.max_new_tokens
         trainer.model.eval()
         with (
             unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model,
             trainer.compute_loss_context_manager(),
         ):
-            replies = list(
-                vlm.generate(model, trainer.processing_class, self.rows, max_new_tokens=self.dev.max_new_tokens)
-            )
+            replies = list(vlm.generate(model, trainer.processing_class, self.rows, max_new_tokens=tokens))
         trainer.model.train()
         return replies
 

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from spatial_ssrl import vlm
 from spatial_ssrl.errors import RecipeError
 from spatial_ssrl.reward import Policy
 
@@ -64,9 +65,13 @@ class Preset(BaseModel):
     def create(cls, file: Path | None, flags: dict[str, Any]) -> Self:
         """A preset from a TOML file, where given, with flags that are not None laid over it, table by table.
 
-        Raises RecipeError with the key at fault.
+        A stage is not changed by a flag: what it is trained with would not fit. Raises RecipeError with
+        the key at fault.
         """
         values = _read_toml(file) if file else {}
+        wanted, found = flags.get("stage"), values.get("stage")
+        if wanted and found and wanted != found:
+            raise RecipeError(f"{file} is a preset of stage {found!r}, not {wanted!r}")
         for key, value in flags.items():
             if value is not None:
                 values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
@@ -82,6 +87,7 @@ class Preset(BaseModel):
 
     def trainer_config(self, out: Path) -> Any:
         """TRL's SFTConfig or GRPOConfig. Raises RecipeError with the key that TRL does not know or take."""
+        vlm.prepare_torch()
         import torch
         from trl import GRPOConfig, SFTConfig
 
@@ -101,6 +107,7 @@ class Preset(BaseModel):
 
     def lora_config(self) -> Any:
         """PEFT's LoraConfig, or None. Raises RecipeError with the key that PEFT does not know or take."""
+        vlm.prepare_torch()
         from peft import LoraConfig
 
         return None if self.lora is None else _make(LoraConfig, "lora", {"task_type": "CAUSAL_LM", **self.lora})

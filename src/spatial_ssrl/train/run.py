@@ -6,6 +6,8 @@
     OUT/best.safetensors     trained weights of the best measurement on the development rows
     OUT/model/               the result: model, processor, chat template
     OUT/trainer_state.json   the whole log; written last, so a run that has it is finished
+
+A folder belongs to one preset and one dataset.
 """
 
 import itertools
@@ -21,6 +23,7 @@ from spatial_ssrl.errors import TrainingError
 from spatial_ssrl.grammar import FORMAT_INSTRUCTION
 from spatial_ssrl.row import read_rows
 from spatial_ssrl.train.data import cold_start_reply, load_rows
+from spatial_ssrl.train.dev import Development
 from spatial_ssrl.train.grpo import grpo_trainer
 from spatial_ssrl.train.preset import TINY, Preset
 from spatial_ssrl.train.sft import sft_trainer
@@ -34,7 +37,6 @@ TOKENIZER_ROWS = 2000
 def run(preset: Preset, dataset: Path, out: Path, resume: bool) -> Path:
     """See `spatial_ssrl.train.train`."""
     vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
-    vlm.prepare_torch()
     args = preset.trainer_config(out)
     with args.main_process_first(desc="folder"):
         _claim(preset, dataset, out, resume)
@@ -49,8 +51,6 @@ def run(preset: Preset, dataset: Path, out: Path, resume: bool) -> Path:
 
 
 def _make_trainer(preset: Preset, args: Any, dataset: Path, out: Path) -> Any:
-    from spatial_ssrl.train.dev import Development
-
     rows = load_rows(dataset, "train", preset)
     dev_rows = load_rows(dataset, "validation", preset) if preset.dev else None
     with args.main_process_first(desc="model"):
@@ -58,7 +58,7 @@ def _make_trainer(preset: Preset, args: Any, dataset: Path, out: Path) -> Any:
     model, processor = vlm.load(base, preset.dtype, preset.min_pixels, preset.max_pixels)
     trainer = STAGES[preset.stage](preset, args, model, processor, rows)
     if preset.dev:
-        trainer.add_callback(Development(trainer, preset.dev, preset.policy, dev_rows, out / "best.safetensors"))
+        Development(trainer, preset.dev, preset.policy, dev_rows, out / "best.safetensors").watch()
     return trainer
 
 
@@ -154,5 +154,3 @@ def _write(path: Path, make: Callable[[Path], Any]) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     temporary.replace(path)
-
-

@@ -4,8 +4,8 @@ About 0.5M parameters beside the embeddings, 28 px a visual token, pictures of a
 Saved as ordinary Hugging Face folders, so nothing downstream knows that they are tiny.
 """
 
-import importlib.util
 from collections.abc import Iterable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +137,7 @@ def _qwen3(words: Any) -> Any:
     text = _text_config(words) | {"head_dim": HIDDEN // 4}
     text["rope_parameters"] |= {"mrope_interleaved": True}
     vision = _vision_config() | {"num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
-    model = Qwen3VLForConditionalGeneration(
-        Qwen3VLConfig(text_config=text, vision_config=vision, **_media_ids(words))
-    )
+    model = Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision, **_media_ids(words)))
     torch.nn.init.normal_(model.model.visual.pos_embed.weight)
     return model
 
@@ -157,9 +155,7 @@ def _processor(kind: str, words: Any) -> Any:
     """The family's processor; TRL ships the chat templates."""
     import transformers
 
-    spec = importlib.util.find_spec("trl")
-    assert spec and spec.origin
-    template = (Path(spec.origin).parent / "chat_templates" / f"{kind}.jinja").read_text(encoding="utf-8")
+    template = (files("trl") / "chat_templates" / f"{kind}.jinja").read_text(encoding="utf-8")
     images = transformers.Qwen2VLImageProcessor(min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS, **PATCH)
     if kind == "qwen3_vl":
         videos = transformers.Qwen3VLVideoProcessor(**PATCH)
