@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 IMAGES ?=
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench picture clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +24,9 @@ lint: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python bench/build.py
+
+picture: $(VENV)/.installed
+	$(BIN)/python bench/gallery.py docs/tasks.jpg
 
 clean:
 	rm -rf runs

@@ -28,7 +28,6 @@ MAY_IMPORT = {
     "train": {"errors", "grammar", "reward", "rng", "row", "scene", "vlm"},
     "evaluate": {"errors", "grammar", "reward", "rng", "row", "vlm"},
     "report": {"errors", "row", "scene"},
-    "gallery": {"errors", "row", "scene"},
     "presets": set(),
 }
 THIRD_PARTY = {

@@ -1,10 +1,14 @@
-"""One picture of the five tasks, an example row of each, made from a dataset's own rows.
+"""The picture of the five tasks in the README, made of rows of rendered rooms.
+
+python bench/gallery.py docs/tasks.jpg
 
 The rows are those whose answers are decided most clearly, so one dataset always gives one picture.
 """
 
 import io
 import json
+import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +17,7 @@ from pathlib import Path
 import PIL.Image
 from PIL import ImageDraw, ImageFont
 
-from spatial_ssrl.errors import DatasetError
+from spatial_ssrl.build import Recipe, build
 from spatial_ssrl.row import Image, Row, read_rows
 
 WIDTH, MARGIN, GAP, PADDING = 1600, 40, 28, 22
@@ -53,27 +57,26 @@ PANELS = (
 )
 
 
-def write_gallery(dataset: Path, out: Path) -> Path:
-    """Draw the gallery of a dataset to the file `out`, a PNG or a JPEG by its name.
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = Recipe(sources=("synthetic:24?size=640x480",), n=120, seed=3)
+        build(recipe, Path(folder) / "rows", 1, "gallery", lambda done, total: None)
+        write_gallery(Path(folder) / "rows", Path(sys.argv[1]))
 
-    Raises DatasetError when the dataset's training split lacks one of the five tasks.
-    """
-    chosen = _choose(list(read_rows(dataset, SPLIT, FACTS)), dataset)
+
+def write_gallery(dataset: Path, out: Path) -> None:
+    """Draw the gallery of a dataset to the file `out`, a PNG or a JPEG by its name."""
+    chosen = _choose(list(read_rows(dataset, SPLIT, FACTS)))
     ids = {fact["id"] for fact in chosen}
     rows = {row["id"]: row for row in read_rows(dataset, SPLIT) if row["id"] in ids}
     canvas = PIL.Image.new("RGB", (WIDTH, HEIGHT), PAPER)
     for panel, fact in zip(PANELS, chosen, strict=True):
         _draw_panel(canvas, panel, rows[fact["id"]])
-    out.parent.mkdir(parents=True, exist_ok=True)
     canvas.save(out, quality=90, optimize=True)
-    return out
 
 
-def _choose(facts: Sequence[Row], dataset: Path) -> list[Row]:
+def _choose(facts: Sequence[Row]) -> list[Row]:
     """The row of largest margin for each panel, each of another scene where there are as many."""
-    missing = {panel.task for panel in PANELS} - {fact["task"] for fact in facts}
-    if missing:
-        raise DatasetError(f"{dataset} has no rows of {', '.join(sorted(missing))}; build all tasks, with a source of depth")
     chosen: list[Row] = []
     for panel in PANELS:
         fresh = {fact["scene_id"] for fact in facts} - {fact["scene_id"] for fact in chosen}
@@ -129,3 +132,7 @@ def _answer(row: Row) -> str:
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
+
+
+if __name__ == "__main__":
+    main()
