@@ -3,13 +3,13 @@ import shutil
 import sys
 from html.parser import HTMLParser
 
-import PIL.Image
 import pytest
 
 from spatial_ssrl.build import Recipe, build
 from spatial_ssrl.errors import DatasetError, MissingExtraError
-from spatial_ssrl.gallery import WIDTH, write_gallery
-from spatial_ssrl.report import choose, draw_curves, read_series, write_report
+from spatial_ssrl.report import write_report
+from spatial_ssrl.report.curves import draw_curves, read_series
+from spatial_ssrl.report.rows import choose
 from spatial_ssrl.row import read_rows, split_files, write_rows
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}'&lt;"
@@ -221,16 +221,3 @@ def test_curves_are_averaged_within_the_chart():
     (single,) = draw_curves(read_series([{"step": 7, "accuracy/flip": 0.25}]))
     assert single.title == "Accuracy, flip"
     assert [label for _, label in single.ticks] == ["0%", "50%", "100%"]
-
-
-def test_gallery_is_one_picture_the_same_every_time(dataset, tmp_path):
-    first, second = (write_gallery(dataset, tmp_path / name) for name in ("a.jpg", "b.jpg"))
-    assert first.read_bytes() == second.read_bytes()
-    with PIL.Image.open(first) as picture:
-        assert picture.width == WIDTH
-        assert len(picture.getcolors(1 << 24)) > 1000
-    lacking = [row for row in read_rows(dataset, "train") if row["task"] not in ("depth", "position")]
-    (tmp_path / "other" / "data").mkdir(parents=True)
-    write_rows(lacking, tmp_path / "other" / "data" / "train-00000-of-00001.parquet")
-    with pytest.raises(DatasetError, match="no rows of depth, position; build all tasks"):
-        write_gallery(tmp_path / "other", tmp_path / "c.jpg")
