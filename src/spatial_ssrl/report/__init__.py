@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from spatial_ssrl.errors import DatasetError, MissingExtraError
 from spatial_ssrl.report.curves import Stage
-from spatial_ssrl.report.files import ALL, NAMES, Json, percent, pipeline_order
+from spatial_ssrl.report.reading import ALL, NAMES, Json, percent, pipeline_order
 from spatial_ssrl.report.results import Model, find_journeys
 from spatial_ssrl.report.rows import Data
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spatial_ssrl.report.files import Json, check, percent, read_json
+from spatial_ssrl.report.reading import Json, check, percent, read_json
 
 Floats = NDArray[np.float64]
 

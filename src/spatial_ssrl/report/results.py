@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spatial_ssrl.errors import DatasetError
-from spatial_ssrl.report.files import ALL, Json, check, read_json
+from spatial_ssrl.report.reading import ALL, Json, check, read_json
 from spatial_ssrl.report.rows import Data, Example
 from spatial_ssrl.row import Row
 

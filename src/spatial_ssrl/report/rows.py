@@ -14,7 +14,7 @@ from pathlib import Path
 import PIL.Image
 
 from spatial_ssrl.errors import DatasetError
-from spatial_ssrl.report.files import Json, read_json, split_order
+from spatial_ssrl.report.reading import Json, read_json, split_order
 from spatial_ssrl.row import Image, Row, read_rows
 
 MANIFEST_KEYS = ("command", "counts", "drops", "fingerprint", "recipe", "scenes", "short", "skipped", "unserved", "versions")
