@@ -24,7 +24,7 @@ from spatial_ssrl.row import read_rows
 from spatial_ssrl.scene import decode_rgb, encode_jpeg
 from spatial_ssrl.sources import open_source
 from spatial_ssrl.sources.synthetic import render_room
-from spatial_ssrl.tasks import TASKS
+from spatial_ssrl.tasks import TASKS, make_task
 
 ROOMS, VIEWS, ROWS, WORKERS = 8, 50, 2000, 2
 
@@ -39,6 +39,8 @@ def main() -> None:
             source = pairs if task.needs_depth else str(images or Path(folder) / "rooms/image")
             if source:
                 print(json.dumps(measure(name, source, Path(folder) / name)), flush=True)
+            if task.needs_depth:
+                print(json.dumps(measure_draw(name)), flush=True)
 
 
 def write_rooms(folder: Path) -> str:
@@ -73,6 +75,18 @@ def measure(task: str, source: str, out: Path) -> dict[str, object]:
         "codec_s_per_row": round(codec, 5),
         "ratio": round(cpu / rows / codec, 2),
     }
+
+
+def measure_draw(task: str) -> dict[str, object]:
+    """CPU time of one draw, the search for regions included, in a depth map of 1024 x 768."""
+    scene = render_room(generator("bench draw"), 1024, 768)
+    drawn = make_task(task, next(iter(TASKS[task].variants)), "paper")
+    times = []
+    for i in range(20):
+        start = time.process_time()
+        drawn.draw(scene, generator(i))
+        times.append(time.process_time() - start)
+    return {"name": f"draw/{task}", "size": [1024, 768], "cpu_ms": round(1000 * sorted(times)[10], 1)}
 
 
 def codec_seconds(source: str, dataset: Path, sample: int = 100) -> float:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from spatial_ssrl.errors import SceneError
-from spatial_ssrl.scene import Intrinsics, Scene, decode_rgb, encode_jpeg, read_depth, read_rgb, resize_depth
+from spatial_ssrl.scene import MIN_SIDE, Intrinsics, Scene, decode_rgb, encode_jpeg, read_depth, read_rgb, resize_depth
 
 
 def encoded(image, kind="PNG", **options):
@@ -120,7 +120,7 @@ def png_header(width, height):
 )
 def test_refusals_have_a_reason(data, reason):
     with pytest.raises(SceneError) as caught:
-        decode_rgb(data)
+        decode_rgb(data, MIN_SIDE)
     assert caught.value.reason == reason
 
 

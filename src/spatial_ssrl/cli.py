@@ -82,9 +82,13 @@ def build(
     seed: Annotated[int | None, typer.Option(help="Seed of all draws.")] = None,
     profile: Annotated[str | None, typer.Option(help="How puzzles are made.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
+    strict_inputs: Annotated[
+        bool, typer.Option("--strict-inputs", help="Stop at the first file that cannot be used.")
+    ] = False,
 ) -> None:
     """Make puzzles from images: parquet rows with answers that can be verified."""
-    _build(recipe, {"sources": tuple(sources) if sources else None, "n": n, "seed": seed, "profile": profile}, out, workers)
+    flags = {"sources": tuple(sources) if sources else None, "n": n, "seed": seed, "profile": profile}
+    _build(recipe, flags, out, workers, strict_inputs)
     print(f"next: spatial-ssrl report {out} --out {out}/report.html")
 
 
@@ -170,12 +174,12 @@ def _packaged(name: str) -> Path:
     return Path(__file__).parent / "presets" / name
 
 
-def _build(recipe: Path | None, flags: dict[str, Any], out: Path, workers: int) -> None:
+def _build(recipe: Path | None, flags: dict[str, Any], out: Path, workers: int, strict_inputs: bool = False) -> None:
     from spatial_ssrl import build as room
 
-    wanted = room.Recipe.create(recipe, flags)
+    wanted, command = room.Recipe.create(recipe, flags), shlex.join(["spatial-ssrl", *sys.argv[1:]])
     with _progress("building rows", "the same command goes on where it stopped") as progress:
-        report = room.build(wanted, out, workers, shlex.join(["spatial-ssrl", *sys.argv[1:]]), progress)
+        report = room.build(wanted, out, workers, command, progress, strict_inputs)
     _print_build(report)
     print(f"{report.rows} rows in {out}")
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from spatial_ssrl.errors import MissingExtraError, SceneError
 
 MIN_SIDE = 64
-"""Pictures with a shorter side, in pixels, are refused: labels would not be legible."""
+"""Scenes with a shorter side, in pixels, are refused: labels would not be legible."""
 
 MAX_PIXELS = 89_478_485
 """Larger pictures are refused as decompression bombs (Pillow's own limit, 1 GiB of RGB and alpha)."""
@@ -111,17 +111,17 @@ def read_rgb(path: Path) -> RGB:
         data = path.read_bytes()
     except OSError as error:
         raise SceneError("unreadable file", str(error)) from None
-    return decode_rgb(data)
+    return decode_rgb(data, MIN_SIDE)
 
 
-def decode_rgb(data: bytes) -> RGB:
-    """As `read_rgb`, from bytes."""
+def decode_rgb(data: bytes, min_side: int = 1) -> RGB:
+    """As `read_rgb`, from bytes, with a shorter side of at least `min_side` px."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(io.BytesIO(data)) as image:
-                _check_size(image)
+                _check_size(image, min_side)
                 image.load()
                 rgb = _to_rgb(ImageOps.exif_transpose(image))
         except SceneError:
@@ -135,12 +135,12 @@ def decode_rgb(data: bytes) -> RGB:
     return np.asarray(rgb)
 
 
-def _check_size(image: Image.Image) -> None:
+def _check_size(image: Image.Image, min_side: int) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise SceneError("too many pixels", f"{width} x {height}, limit {MAX_PIXELS}")
-    if min(width, height) < MIN_SIDE:
-        raise SceneError("too small", f"{width} x {height}, shorter side under {MIN_SIDE}")
+    if min(width, height) < min_side:
+        raise SceneError("too small", f"{width} x {height}, shorter side under {min_side}")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -32,14 +32,22 @@ class Report:
         return sum(sum(counts.values()) for counts in self.manifest["counts"].values())
 
 
-def build(recipe: Recipe, out: Path, workers: int, command: str, progress: Callable[[int, int], None]) -> Report:
+def build(
+    recipe: Recipe,
+    out: Path,
+    workers: int,
+    command: str,
+    progress: Callable[[int, int], None],
+    strict_inputs: bool = False,
+) -> Report:
     """Build the dataset that a recipe describes in the folder `out`, or finish what is there.
 
     `progress` gets rows made and rows planned. Rows depend on the recipe and the sources alone: the
-    number of workers and interruptions change no byte of them. Raises SourceError, RecipeError or
+    number of workers and interruptions change no byte of them. With `strict_inputs` the first file that
+    cannot be used ends the build; else it is skipped and listed in the manifest. Raises SourceError, RecipeError or
     DatasetError.
     """
-    plan = Plan.create(recipe)
+    plan = Plan.create(recipe, strict_inputs)
     if not is_finished(plan, out):
         with claim(plan, out):
             _make_shards(plan, out, workers, progress)

@@ -35,13 +35,15 @@ class Plan:
     recipe: Recipe
     sources: tuple[Source, ...]
     refs: tuple[SceneRef, ...]
+    strict_inputs: bool = False
+    """A file that cannot be used ends the build, rather than being skipped and listed."""
 
     @classmethod
-    def create(cls, recipe: Recipe) -> "Plan":
+    def create(cls, recipe: Recipe, strict_inputs: bool = False) -> "Plan":
         """List the sources. Raises SourceError when one gives no scene, or none serves a variant."""
         sources = tuple(open_source(text, recipe.n, recipe.seed) for text in recipe.sources)
         refs = tuple(SceneRef(i, key, s.has_depth) for i, s in enumerate(sources) for key in s.list_keys())
-        plan = cls(recipe, sources, refs)
+        plan = cls(recipe, sources, refs, strict_inputs)
         if not plan.entries:
             raise SourceError(f"the recipe's tasks need depth, which no source of {', '.join(recipe.sources)} has")
         return plan

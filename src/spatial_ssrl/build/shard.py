@@ -8,11 +8,12 @@ from itertools import islice
 from spatial_ssrl.build.draw import draw_row
 from spatial_ssrl.build.plan import Plan, SceneRef, Slot, split_of
 from spatial_ssrl.build.recipe import Entry
-from spatial_ssrl.errors import SceneError
+from spatial_ssrl.errors import SceneError, SourceError
 from spatial_ssrl.row import Row
 from spatial_ssrl.scene import Scene
 from spatial_ssrl.tasks import Drop, make_task
 
+NO_SPLIT = ""
 PATIENCE = 4
 """A scene that failed a variant this many times in a row is not asked for it again."""
 
@@ -46,11 +47,11 @@ class _Maker:
 
     def run(self) -> Shard:
         for k in range(self.plan.recipe.rows_per_scene):
+            if not (+self.missing and any(map(self.wanted, self.plan.refs))):
+                break
             for ref in self.plan.round(self.index, k):
                 if slots := self.wanted(ref):
                     self.visit(ref, k, any(self.tasks[entry].needs_depth for _, entry in slots))
-            if not +self.missing:
-                break
         self.shard.short.update({(split, entry.name): n for (split, entry), n in (+self.missing).items()})
         return self.shard
 
@@ -69,21 +70,24 @@ class _Maker:
 
     def visit(self, ref: SceneRef, k: int, with_depth: bool) -> None:
         """Decode a scene once and take its k-th rows of the variants that are wanted most."""
+        self.tick(0)
         source = self.plan.sources[ref.source]
-        name = f"{source.name}:{ref.key}"
-        if name in self.shard.skipped:
-            return
         try:
             scene = source.load(ref.key, with_depth).fit(self.plan.recipe.max_side)
         except SceneError as error:
-            self.shard.skipped[name] = str(error)
+            self.skip(ref, f"{source.name}:{ref.key}", error)
             return
-        finally:
-            self.tick(0)
         self.splits[ref] = split_of(scene.id, self.plan.recipe.splits)
         for row in islice(self.rows(ref, scene, k), self.plan.rows_a_visit):
             self.shard.rows.append(row)
             self.tick(1)
+
+    def skip(self, ref: SceneRef, name: str, error: SceneError) -> None:
+        """List a scene that cannot be used, and never ask it again."""
+        if self.plan.strict_inputs:
+            raise SourceError(f"{name}: {error}")
+        self.shard.skipped[name] = str(error)
+        self.splits[ref] = NO_SPLIT
 
     def rows(self, ref: SceneRef, scene: Scene, k: int) -> Iterator[Row]:
         """The rows that a scene gives in round k; drops are counted."""

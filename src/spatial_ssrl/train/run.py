@@ -39,7 +39,7 @@ def run(preset: Preset, dataset: Path, out: Path, resume: bool) -> Path:
     vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
     args = preset.trainer_config(out)
     with args.main_process_first(desc="folder"):
-        _claim(preset, dataset, out, resume)
+        _claim(preset, dataset, out, resume or args.process_index > 0)
     if not (out / "trainer_state.json").exists():
         with warnings.catch_warnings():
             # TRL 1.16 reads a property that transformers 5.23 has renamed
@@ -68,7 +68,7 @@ def _base_model(preset: Preset, dataset: Path, out: Path, seed: int) -> str:
         return preset.model
     base = out / "base"
     if not base.exists():
-        rows = itertools.islice(read_rows(dataset, "train"), TOKENIZER_ROWS)
+        rows = itertools.islice(read_rows(dataset, "train", ["problem", "task", "answer"]), TOKENIZER_ROWS)
         texts = (text for r in rows for text in (f"{r['problem']}\n{FORMAT_INSTRUCTION}", cold_start_reply(r)))
         _write(base, lambda place: make_tiny(preset.model.removeprefix(TINY), texts, preset.tokenizer, seed, place))
     return str(base)
@@ -142,7 +142,7 @@ def _finish(trainer: Any, out: Path) -> None:
         trainer.processing_class.save_pretrained(place)
 
     _write(out / "model", save)
-    trainer.save_state()
+    _write(out / "trainer_state.json", lambda place: trainer.state.save_to_json(str(place)))
 
 
 def _write(path: Path, make: Callable[[Path], Any]) -> None:
