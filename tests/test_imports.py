@@ -12,10 +12,11 @@ import spatial_ssrl
 SOURCE = Path(spatial_ssrl.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
-CORE = {"errors", "rng", "scene", "row", "grammar"}
+CORE = {"config", "errors", "rng", "scene", "row", "grammar"}
 MAY_IMPORT = {
     "__init__": {"build", "errors", "reward", "row", "scene", "sources", "tasks"},
     "errors": set(),
+    "config": {"errors"},
     "rng": {"errors"},
     "scene": {"errors"},
     "row": {"errors", "rng"},
@@ -25,12 +26,13 @@ MAY_IMPORT = {
     "tasks": {"errors", "grammar", "rng", "row", "scene"},
     "build": {"sources", "tasks", *CORE},
     "reward": {"errors", "grammar", "row"},
-    "train": {"errors", "grammar", "reward", "rng", "row", "scene", "vlm"},
+    "train": {"config", "errors", "grammar", "reward", "rng", "row", "scene", "vlm"},
     "evaluate": {"errors", "grammar", "reward", "rng", "row", "vlm"},
     "report": {"errors", "row", "scene"},
     "presets": set(),
 }
 THIRD_PARTY = {
+    "config": {"pydantic"},
     "errors": set(),
     "rng": {"numpy"},
     "grammar": set(),

@@ -56,15 +56,16 @@ def demo(
 ) -> None:
     """The whole loop on one machine: build, cold start, GRPO, evaluation, report."""
     from spatial_ssrl import vlm
+    from spatial_ssrl.presets import shipped
 
     vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
     vlm.require("report", "jinja2")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a second thread slows a model of this size down
     data = out / "data"
-    _build(_packaged("demo.toml"), {"sources": tuple(sources) if sources else None, "n": n}, data, workers)
+    _build(shipped("demo"), {"sources": tuple(sources) if sources else None, "n": n}, data, workers)
     cap = {"trainer": {"max_steps": steps}} if steps else {}
-    start = _train("sft", _packaged("tiny-sft.toml"), data, out / "cold-start", cap)
-    end = _train("grpo", _packaged("tiny-grpo.toml"), data, out / "grpo", {"model": str(start), **cap})
+    start = _train("sft", shipped("tiny-sft"), data, out / "cold-start", cap)
+    end = _train("grpo", shipped("tiny-grpo"), data, out / "grpo", {"model": str(start), **cap})
     models = {"base": out / "cold-start" / "base", "cold-start": start, "grpo": end}
     results = {name: _evaluate(str(m), data, out / "eval" / name, max_new_tokens=48) for name, m in models.items()}
     _print_results(results)
@@ -167,11 +168,6 @@ def _resumable(remedy: str) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"\ninterrupted; {remedy}", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
-
-
-def _packaged(name: str) -> Path:
-    """A recipe or preset that is installed with the package."""
-    return Path(__file__).parent / "presets" / name
 
 
 def _build(recipe: Path | None, flags: dict[str, Any], out: Path, workers: int, strict_inputs: bool = False) -> None:

@@ -1,11 +1,12 @@
 """What to build: which rows in which shares, from which sources, split how. Written as TOML or flags."""
 
-import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from spatial_ssrl.config import load_config
 from spatial_ssrl.errors import RecipeError
 from spatial_ssrl.tasks import TASKS, make_task
 
@@ -67,27 +68,9 @@ class Recipe(BaseModel):
         return self
 
     @classmethod
-    def create(cls, file: Path | None, flags: dict[str, object]) -> Self:
+    def create(cls, file: Path | None, flags: Mapping[str, Any]) -> Self:
         """A recipe from a TOML file, where given, with flags that are not None laid over it.
 
         Raises RecipeError with the key at fault.
         """
-        values = read_toml(file) if file else {}
-        try:
-            return cls.model_validate({**values, **{k: v for k, v in flags.items() if v is not None}})
-        except ValidationError as error:
-            raise RecipeError(describe(error, file or "the options")) from None
-
-
-def read_toml(path: Path) -> dict[str, object]:
-    """The tables of a TOML file. Raises RecipeError when it is missing or not TOML."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"cannot read {path}: {error}") from None
-
-
-def describe(error: ValidationError, where: object) -> str:
-    """Pydantic's findings, one a line, with the key first."""
-    lines = [f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors()]
-    return f"{where} cannot be used:\n" + "\n".join(lines)
+        return load_config(cls, file, flags)

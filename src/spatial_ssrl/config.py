@@ -1,0 +1,35 @@
+"""Typed configuration from TOML files and flags, with errors that name the key at fault."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from spatial_ssrl.errors import RecipeError
+
+C = TypeVar("C", bound=BaseModel)
+
+
+def load_config(kind: type[C], file: Path | None, flags: Mapping[str, Any]) -> C:
+    """A configuration from a TOML file, where given, with flags that are not None laid over it, table by table.
+
+    Raises RecipeError with the key at fault.
+    """
+    values = _read_toml(file) if file else {}
+    for key, value in flags.items():
+        if value is not None:
+            values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or kind.__name__}: {e['msg']}" for e in error.errors()]
+        raise RecipeError(f"{file or 'the options'} cannot be used:\n" + "\n".join(lines)) from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"cannot read {path}: {error}") from None
