@@ -26,6 +26,7 @@ train_app = typer.Typer(help="Train a model: cold start (sft), then reinforcemen
 app.add_typer(train_app, name="train")
 
 INTERRUPTED = 130
+TABLE_WIDTH = 120
 Progress = Callable[[int, int], None]
 
 
@@ -57,12 +58,15 @@ def demo(
     """The whole loop on one machine: build, cold start, GRPO, evaluation, report."""
     from spatial_ssrl import vlm
     from spatial_ssrl.presets import shipped
+    from spatial_ssrl.row import split_files
 
     vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
     vlm.require("report", "jinja2")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a second thread slows a model of this size down
     data = out / "data"
     _build(shipped("demo"), {"sources": tuple(sources) if sources else None, "n": n}, data, workers)
+    for split in ("train", "validation", "test"):
+        split_files(data, split)  # an empty one is told now, not after training
     cap = {"trainer": {"max_steps": steps}} if steps else {}
     start = _train("sft", shipped("tiny-sft"), data, out / "cold-start", cap)
     end = _train("grpo", shipped("tiny-grpo"), data, out / "grpo", {"model": str(start), **cap})
@@ -225,12 +229,12 @@ def _print_results(results: dict[str, dict[str, Any]]) -> None:
     groups = [(f"{s['task']}/{s['variant']}", i) for i, s in enumerate(first["scores"])]
     rows = [[name, *_score_cells([r["scores"][i] for r in results.values()])] for name, i in groups]
     rows.append(["all", *_score_cells([r["overall"] for r in results.values()])])
-    _print_table(["task", "rows", "chance %", *(f"{name}, % (95%) unparsed" for name in results)], rows)
+    _print_table(["task", "rows", "chance %", *(f"{name} % (95%), unparsed" for name in results)], rows)
 
 
 def _score_cells(scores: list[dict[str, float]]) -> list[str]:
     cells = [
-        f"{100 * s['accuracy']:.1f} ({100 * s['low']:.1f} to {100 * s['high']:.1f}) {100 * s['unparsed']:.0f}%"
+        f"{100 * s['accuracy']:.1f} ({100 * s['low']:.1f} to {100 * s['high']:.1f}) {100 * s['unparsed']:3.0f}%"
         for s in scores
     ]
     return [str(scores[0]["n"]), f"{100 * scores[0]['chance']:.1f}", *cells]
@@ -241,12 +245,14 @@ def _print_table(head: list[str], rows: list[list[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    console = Console()
+    console.width = max(console.width, TABLE_WIDTH)
     table = Table(box=SIMPLE)
     for i, name in enumerate(head):
         table.add_column(name, justify="right" if i else "left")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console.print(table)
 
 
 if __name__ == "__main__":

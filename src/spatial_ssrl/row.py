@@ -99,7 +99,9 @@ def split_files(dataset: Path, split: str) -> list[Path]:
     files = sorted((dataset / "data").glob(f"{split}-*.parquet"))
     if not files:
         found = sorted({p.name.split("-")[0] for p in (dataset / "data").glob("*.parquet")})
-        raise DatasetError(f"{dataset} holds no split {split!r}; found {found or 'no data/*.parquet files'}")
+        raise DatasetError(
+            f"{dataset} holds no split {split!r}; found {found or 'no data/*.parquet files'}; more images would fill it"
+        )
     return files
 
 

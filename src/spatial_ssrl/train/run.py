@@ -51,12 +51,16 @@ def run(preset: Preset, dataset: Path, out: Path, resume: bool) -> Path:
 
 
 def _make_trainer(preset: Preset, args: Any, dataset: Path, out: Path) -> Any:
+    from spatial_ssrl.train.progress import quiet_loading, show_progress
+
+    quiet_loading()
     rows = load_rows(dataset, "train", preset)
     dev_rows = load_rows(dataset, "validation", preset) if preset.dev else None
     with args.main_process_first(desc="model"):
         base = _base_model(preset, dataset, out, args.seed)
     model, processor = vlm.load(base, preset.dtype, preset.min_pixels, preset.max_pixels)
     trainer = STAGES[preset.stage](preset, args, model, processor, rows)
+    show_progress(trainer)
     if preset.dev:
         Development(trainer, preset.dev, preset.policy, dev_rows, out / "best.safetensors").watch()
     return trainer
