@@ -28,7 +28,7 @@ RESULTS = Path(__file__).parent.parent / "docs" / "results" / "learning.md"
 RECIPE = {
     "sources": ("synthetic?size=112x112&style=plain",),
     "tasks": ({"task": "shuffle", "variant": "2x2"},),
-    "n": 3400,
+    "n": 3000,
     "splits": {"train": 0.72, "validation": 0.08, "test": 0.2},
 }
 
@@ -89,8 +89,8 @@ def write_table(results: list[dict[str, Any]], seconds: float) -> None:
         "    OMP_NUM_THREADS=1 python bench/learning.py",
         "",
         "Accuracy (%) on held-out rendered rooms, greedy with its Wilson 95% interval, and sampled at temperature 1.",
-        f"Chance is {100 / 23:.1f}. {results[0]['rows']} test rows a seed; all of it took {seconds / 60:.0f} minutes",
-        f"on {os.cpu_count()} cores.",
+        f"Chance is {100 / 23:.1f}; {results[0]['rows']} test rows a seed; "
+        f"{seconds / 60:.0f} minutes on {os.cpu_count()} cores.",
         "",
         "| seed | cold start | GRPO | gain | intervals apart | sampled: cold start | GRPO |",
         "|---|---|---|---|---|---|---|",

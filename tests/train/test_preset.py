@@ -42,7 +42,7 @@ def test_the_paper_settings(tmp_path):
         ({"learning": 1}, "learning: Extra inputs"),
         ({"dev": {"evry": 1}}, "dev.evry"),
         ({"dev": {"every": 0}}, "dev.every"),
-        ({"stage": "ppo"}, "stage"),
+        ({"stage": "ppo"}, "of stage 'sft', not 'ppo'"),
         ({"model": "tiny:llama"}, "no tiny model 'tiny:llama'"),
         ({"model": "some/model", "tokenizer": "other/model"}, "has its own"),
     ],

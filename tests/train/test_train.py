@@ -14,6 +14,7 @@ from spatial_ssrl.row import read_rows
 from spatial_ssrl.train import train
 from spatial_ssrl.train.data import cold_start_reply, load_rows, sft_dataset
 from spatial_ssrl.train.run import last_checkpoint
+from spatial_ssrl.train.tiny import make_tiny
 from train.helpers import tiny_preset
 
 GRPO_STEPS = 5
@@ -49,7 +50,8 @@ def cold_start(puzzles, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def grpo_preset(cold_start):
-    return tiny_preset("grpo", model=str(cold_start / "model"), trainer={"max_steps": GRPO_STEPS, "save_steps": 1})
+    trainer = {"max_steps": GRPO_STEPS, "save_steps": 1, "beta": 0.01}
+    return tiny_preset("grpo", model=str(cold_start / "model"), trainer=trainer)
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +105,7 @@ def test_pictures_are_decoded_when_a_row_is_read(puzzles):
 def test_grpo_logs_what_its_curves_need(grpo):
     entries = [entry for entry in log_of(grpo) if "reward" in entry]
     assert [entry["step"] for entry in entries] == list(range(1, GRPO_STEPS + 1))
-    assert all({"accuracy", "format", "unparsed", "grad_norm"} <= set(entry) for entry in entries)
+    assert all({"accuracy", "format", "unparsed", "kl", "grad_norm"} <= set(entry) for entry in entries)
     assert {key for entry in entries for key in entry if key.startswith("accuracy/")} == {
         "accuracy/crop",
         "accuracy/shuffle",
@@ -166,3 +168,11 @@ def test_clear_errors(puzzles, tmp_path):
         train(tiny_preset("sft", model="./nowhere"), puzzles, tmp_path / "b")
     with pytest.raises(DatasetError, match="no split 'train'"):
         train(tiny_preset("sft"), tmp_path, tmp_path / "c")
+
+
+def test_a_tiny_model_can_be_given_a_tokenizer(cold_start, tmp_path):
+    make_tiny("qwen2_5_vl", [], str(cold_start / "base"), 0, tmp_path / "model")
+    _, processor = vlm.load(tmp_path / "model")
+    assert processor.tokenizer.get_vocab() == vlm.load(cold_start / "base")[1].tokenizer.get_vocab()
+    with pytest.raises(TrainingError, match=r"no tokenizer can be loaded from \./nowhere"):
+        make_tiny("qwen3_vl", [], "./nowhere", 0, tmp_path / "other")

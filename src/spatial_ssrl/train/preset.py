@@ -1,12 +1,12 @@
 """What to train and how: a few keys of ours, and tables handed as they are to TRL and PEFT."""
 
-import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from spatial_ssrl import vlm
+from spatial_ssrl.config import load_config
 from spatial_ssrl.errors import RecipeError
 from spatial_ssrl.reward import Policy
 
@@ -65,21 +65,13 @@ class Preset(BaseModel):
     def create(cls, file: Path | None, flags: dict[str, Any]) -> Self:
         """A preset from a TOML file, where given, with flags that are not None laid over it, table by table.
 
-        A stage is not changed by a flag: what it is trained with would not fit. Raises RecipeError with
-        the key at fault.
+        A flag does not change a file's stage, since the rest of the file would not fit. Raises RecipeError
+        with the key at fault.
         """
-        values = _read_toml(file) if file else {}
-        wanted, found = flags.get("stage"), values.get("stage")
-        if wanted and found and wanted != found:
-            raise RecipeError(f"{file} is a preset of stage {found!r}, not {wanted!r}")
-        for key, value in flags.items():
-            if value is not None:
-                values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-            raise RecipeError(f"{file or 'the preset'} cannot be used:\n" + "\n".join(lines)) from None
+        preset = load_config(cls, file, {**flags, "stage": None} if file else flags)
+        if flags.get("stage") not in (None, preset.stage):
+            raise RecipeError(f"{file} is a preset of stage {preset.stage!r}, not {flags['stage']!r}")
+        return preset
 
     def takes(self, task: str, variant: str) -> bool:
         """Whether a row of this task and variant is trained on."""
@@ -122,10 +114,3 @@ def _make(kind: Any, table: str, values: dict[str, Any]) -> Any:
         return kind(**values)
     except (TypeError, ValueError) as error:
         raise RecipeError(f"{table}: {kind.__name__} refuses it: {error}") from None
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"cannot read {path}: {error}") from None

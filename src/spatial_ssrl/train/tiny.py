@@ -1,6 +1,6 @@
 """Tiny Qwen-VL models with random weights: they learn the easy puzzles on one CPU core in minutes.
 
-About 0.5M parameters beside the embeddings, 28 px a visual token, pictures of at most 112 x 112 px.
+About 0.5M parameters with a fitted tokenizer, 28 px a visual token, pictures of at most 112 x 112 px.
 Saved as ordinary Hugging Face folders, so nothing downstream knows that they are tiny.
 """
 
