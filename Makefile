@@ -1,4 +1,4 @@
-# The same commands for people and for CI. PYTHON and VENV may be set: make test PYTHON=python3.12 VENV=/tmp/v
+# The same commands for people and for CI. PYTHON and VENV may be set: make test PYTHON=python3.12 VENV=.venv312
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

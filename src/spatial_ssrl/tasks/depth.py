@@ -14,8 +14,8 @@ from jaxtyping import Int
 from spatial_ssrl.grammar import Permutation
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
-from spatial_ssrl.tasks.marks import draw_mark, mark_spacing
-from spatial_ssrl.tasks.regions import Regions, apart, depth_range, find_regions, normalise, sample, sizes
+from spatial_ssrl.tasks.marks import draw_marks, mark_spacing
+from spatial_ssrl.tasks.regions import Regions, apart, find_regions, normalise, sample, sizes
 
 BANDS = 3
 CANDIDATES_A_BAND = 32
@@ -57,20 +57,17 @@ class DepthOrder(Task[DepthParams]):
 
     def draw(self, scene: Scene, rng: np.random.Generator) -> DepthParams | Drop:
         assert scene.depth is not None
-        limits = depth_range(scene.depth)
-        if limits is None:
-            return Drop("no depth range")
         half, badge = sizes(*scene.size)
-        regions = find_regions(normalise(scene.depth, *limits), half, badge)
-        if regions is None:
-            return Drop("picture too small for marks")
+        regions = find_regions(scene.depth, half, badge)
+        if isinstance(regions, Drop):
+            return regions
         chain = self._draw_chain(regions, mark_spacing(half, badge), rng)
         if chain is None:
             return Drop("no three regions with clear gaps")
         labels = rng.permutation(len(chain))
         centres = [(int(column) + regions.margin, int(row) + regions.margin) for row, column in chain[labels]]
         order = tuple(int(i) + 1 for i in np.argsort(labels))
-        return DepthParams(pick_wording(self.wordings, rng), tuple(centres), half, badge, order, limits)
+        return DepthParams(pick_wording(self.wordings, rng), tuple(centres), half, badge, order, regions.limits)
 
     def _draw_chain(self, regions: Regions, spacing: int, rng: np.random.Generator) -> Int[np.ndarray, "3 2"] | None:
         """A uniform choice among chains near, middle, far of sampled regions, or None."""
@@ -82,10 +79,7 @@ class DepthOrder(Task[DepthParams]):
         return places[chains[rng.integers(len(chains))]] if len(chains) else None
 
     def render(self, scene: Scene, params: DepthParams) -> list[RGB]:
-        shown = scene.rgb.copy()
-        for label, (x, y) in enumerate(params.centres, start=1):
-            draw_mark(shown, x, y, params.half, str(label), params.badge)
-        return [shown]
+        return [draw_marks(scene.rgb, params.centres, params.half, params.badge)]
 
     def question(self, params: DepthParams) -> str:
         return (

@@ -1,5 +1,6 @@
 """Numbered labels and markers, sized to the picture that carries them."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -50,6 +51,14 @@ def draw_mark(rgb: RGB, x: int, y: int, inner: int, text: str, badge: int) -> No
     """Draw, in place, a frame around (x, y) and its badge above: nothing inside the frame is hidden."""
     draw_ring(rgb, x, y, inner)
     draw_badge(rgb, x, y - inner - ring_width(inner) - badge, text, badge)
+
+
+def draw_marks(rgb: RGB, places: Sequence[tuple[int, int]], inner: int, badge: int) -> RGB:
+    """A copy of the picture with marks 1, 2, ... around these (x, y)."""
+    marked = rgb.copy()
+    for label, (x, y) in enumerate(places, start=1):
+        draw_mark(marked, x, y, inner, str(label), badge)
+    return marked
 
 
 def mark_reach(inner: int, badge: int) -> int:

@@ -20,8 +20,8 @@ from jaxtyping import Bool, Float32, Int
 from spatial_ssrl.grammar import Letter
 from spatial_ssrl.scene import RGB, Depth, Intrinsics, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
-from spatial_ssrl.tasks.marks import draw_mark, mark_spacing
-from spatial_ssrl.tasks.regions import apart, depth_range, find_regions, normalise, sample, sizes
+from spatial_ssrl.tasks.marks import draw_marks, mark_spacing
+from spatial_ssrl.tasks.regions import apart, find_regions, normalise, sample, sizes
 
 VIEWS = {
     0: "away from the camera, into the picture",
@@ -84,24 +84,22 @@ class Position(Task[PositionParams]):
 
     def draw(self, scene: Scene, rng: np.random.Generator) -> PositionParams | Drop:
         assert scene.depth is not None
-        limits = depth_range(scene.depth)
-        if limits is None:
-            return Drop("no depth range")
         half, badge = sizes(*scene.size)
         half = max(3, round(0.7 * half))
-        normalised = normalise(scene.depth, *limits)
-        regions = find_regions(normalised, half, badge)
-        if regions is None:
-            return Drop("picture too small for marks")
+        regions = find_regions(scene.depth, half, badge)
+        if isinstance(regions, Drop):
+            return regions
         places = sample(rng, regions.flat(self.max_range), CANDIDATES) + regions.margin
         view = int(rng.choice(list(VIEWS)))
-        pair = self._draw_pair(scene, normalised, places, mark_spacing(half, badge), view, rng)
+        pair = self._draw_pair(scene, regions.normalised, places, mark_spacing(half, badge), view, rng)
         if pair is None:
             return Drop("no two points clearly apart")
         (first, second), direction = pair
         points = ((int(first[1]), int(first[0])), (int(second[1]), int(second[0])))
         choices = tuple(str(c) for c in rng.permutation(list(self.directions.values())))
-        return PositionParams(pick_wording(self.wordings, rng), points, view, choices, direction, half, badge, limits)
+        return PositionParams(
+            pick_wording(self.wordings, rng), points, view, choices, direction, half, badge, regions.limits
+        )
 
     def _draw_pair(
         self,
@@ -135,10 +133,7 @@ class Position(Task[PositionParams]):
         return self.min_pixels * min(1.0, scene.size[0] / REFERENCE_WIDTH)
 
     def render(self, scene: Scene, params: PositionParams) -> list[RGB]:
-        shown = scene.rgb.copy()
-        for label, (x, y) in enumerate(params.points, start=1):
-            draw_mark(shown, x, y, params.half, str(label), params.badge)
-        return [shown]
+        return [draw_marks(scene.rgb, params.points, params.half, params.badge)]
 
     def question(self, params: PositionParams) -> str:
         lines = "\n".join(f"{chr(ord('A') + i)}. {choice}" for i, choice in enumerate(params.choices))

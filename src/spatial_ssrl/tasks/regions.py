@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int
 
 from spatial_ssrl.scene import Depth
+from spatial_ssrl.tasks.base import Drop
 from spatial_ssrl.tasks.marks import badge_radius, mark_reach
 
 PERCENTILES = (0.005, 0.995)
@@ -20,6 +21,9 @@ PERCENTILES = (0.005, 0.995)
 class Regions:
     """All regions of one side in a depth map, by their centre."""
 
+    limits: tuple[float, float]
+    """Depths that are normalised to 0 and 1."""
+    normalised: Depth
     half: int
     """A region spans `half` px to each side of its centre."""
     margin: int
@@ -48,14 +52,16 @@ def normalise(depth: Float32[np.ndarray, "*shape"], low: float, high: float) -> 
     return np.clip((depth - np.float32(low)) / np.float32(high - low), 0, 1)
 
 
-def find_regions(normalised: Depth, half: int, badge: int) -> Regions | None:
-    """Regions of side 2 * half + 1 whose mark stays inside the picture; None if the picture is too small."""
-    margin = mark_reach(half, badge)
+def find_regions(depth: Depth, half: int, badge: int) -> Regions | Drop:
+    """Regions of side 2 * half + 1 whose mark stays inside the picture, or why there are none."""
+    limits = depth_range(depth)
+    if limits is None:
+        return Drop("no depth range")
+    normalised, margin, side = normalise(depth, *limits), mark_reach(half, badge), 2 * half + 1
     inner = normalised[margin - half : half - margin, margin - half : half - margin]
-    side = 2 * half + 1
     if min(inner.shape) < side:
-        return None
-    return Regions(half, margin, _slide(np.minimum, inner, side), _slide(np.maximum, inner, side))
+        return Drop("picture too small for marks")
+    return Regions(limits, normalised, half, margin, _slide(np.minimum, inner, side), _slide(np.maximum, inner, side))
 
 
 def _slide(extreme: np.ufunc, values: Depth, side: int) -> Depth:
