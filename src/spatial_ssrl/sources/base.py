@@ -27,7 +27,7 @@ class Source(ABC):
 
     @abstractmethod
     def load(self, key: str, with_depth: bool = True) -> Scene:
-        """The scene of a key; depth, where there is any, is left out unless asked for. Raises SceneError when its files cannot be used."""
+        """The scene of a key, without its depth unless asked for. Raises SceneError when its files cannot be used."""
 
 
 @dataclass(frozen=True)
