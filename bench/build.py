@@ -23,7 +23,7 @@ from spatial_ssrl.rng import generator
 from spatial_ssrl.row import read_rows
 from spatial_ssrl.scene import decode_rgb, encode_jpeg
 from spatial_ssrl.sources import open_source
-from spatial_ssrl.sources.synthetic import render_room
+from spatial_ssrl.sources.rooms import render_room
 from spatial_ssrl.tasks import TASKS, make_task
 
 ROOMS, VIEWS, ROWS, WORKERS = 8, 50, 2000, 2

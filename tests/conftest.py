@@ -8,7 +8,7 @@ import pytest
 
 from spatial_ssrl.rng import generator
 from spatial_ssrl.scene import Scene, read_rgb
-from spatial_ssrl.sources.synthetic import render_room
+from spatial_ssrl.sources.rooms import render_room
 
 ROOT = Path(__file__).parent.parent
 REAL = Path(os.environ.get("SPATIAL_SSRL_TEST_DATA", ROOT.parent / "shared" / "data"))

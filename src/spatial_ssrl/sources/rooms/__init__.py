@@ -1,4 +1,8 @@
-"""The built-in source: rendered rooms with exact depth and known intrinsics, as many as are asked for."""
+"""The built-in source: rendered rooms with exact depth and known intrinsics, as many as are asked for.
+
+From the ground up: geometry (rays and solids), world (what rays see of a room), light (how bright it is),
+patterns (surfaces and palettes), furniture, room (what stands where), render (the picture).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +12,10 @@ from spatial_ssrl.errors import SourceError
 from spatial_ssrl.rng import generator
 from spatial_ssrl.scene import MIN_SIDE, Scene
 from spatial_ssrl.sources.base import Source
-from spatial_ssrl.sources.synthetic import Style, render_room
+from spatial_ssrl.sources.rooms.patterns import Style
+from spatial_ssrl.sources.rooms.render import render_room
+
+__all__ = ["Rooms", "Style", "render_room"]
 
 SIZE = "320x240"
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from spatial_ssrl.rng import generator
-from spatial_ssrl.sources.synthetic import draw_room, render_room
+from spatial_ssrl.sources.rooms import render_room
+from spatial_ssrl.sources.rooms.room import draw_room
 
 
 def is_inside(part, piece, point) -> bool:
