@@ -97,3 +97,9 @@ def test_plain_rooms_are_lighter_above_and_to_the_left():
         assert min(top_left, top_right) > max(bottom_left, bottom_right)
         assert top_left > top_right + 10
         assert bottom_left > bottom_right + 10
+
+
+def test_a_ray_along_a_wall_meets_what_is_ahead():
+    """In this room one ray has a direction of exactly 0 along an axis."""
+    depth = render_room(generator(1, "synthetic", "room-00001837"), 112, 112, "plain").depth
+    assert 0 < depth.min() <= depth.max() < 12

@@ -184,8 +184,9 @@ def _cast_piece(piece: Piece, first: int, origin: Vecs, direction: Vecs, squared
 
 def leave_box(origin: Vecs, direction: Vecs, low: Vec, high: Vec) -> Scalars:
     """t at which rays that start inside a box leave it."""
+    direction = direction + TINY  # a ray along a wall never reaches it
     wall = np.where(direction > 0, high[:, None], low[:, None])
-    return _least((wall - origin) / (direction + TINY))
+    return _least((wall - origin) / direction)
 
 
 def _least(v: Vecs) -> Scalars:
