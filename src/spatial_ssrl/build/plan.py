@@ -1,7 +1,7 @@
 """Who makes what: rows apportioned to splits, variants and shards; scenes dealt to shards.
 
-A shard is a unit of work that any process can do alone: it knows its quota and, for each round k,
-which scenes it may ask for their k-th rows. No scene is asked for the same k by two shards.
+A shard is a unit of work that any process can do alone: it knows its quota and, for each round,
+which scenes it may ask for rows. No scene is asked for the same k-th row by two shards.
 """
 
 from collections.abc import Iterator, Mapping
@@ -84,9 +84,15 @@ class Plan:
             quotas[slot] = total // self.shards + (turn < total % self.shards)
         return {slot: quota for slot, quota in quotas.items() if quota}
 
-    def round(self, shard: int, k: int) -> Iterator[SceneRef]:
-        """The scenes that this shard may ask for their k-th rows, in a drawn order."""
-        order = generator(self.recipe.seed, "round", k).permutation(len(self.refs))
+    @property
+    def rounds(self) -> list[range]:
+        """For each round, which k-th rows of each variant a scene is asked for in one visit."""
+        step, end = -(-self.rows_a_visit // len(self.entries)), self.recipe.rows_per_scene
+        return [range(k, min(k + step, end)) for k in range(0, end, step)]
+
+    def deal(self, shard: int, round_number: int) -> Iterator[SceneRef]:
+        """The scenes that this shard may visit in a round, in a drawn order."""
+        order = generator(self.recipe.seed, "round", round_number).permutation(len(self.refs))
         return (self.refs[i] for i in order[shard :: self.shards])
 
     @cached_property

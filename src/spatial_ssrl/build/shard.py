@@ -46,12 +46,12 @@ class _Maker:
         self.tasks = {e: make_task(e.task, e.variant, plan.recipe.profile) for e in plan.entries}
 
     def run(self) -> Shard:
-        for k in range(self.plan.recipe.rows_per_scene):
+        for number, ks in enumerate(self.plan.rounds):
             if not (+self.missing and any(map(self.wanted, self.plan.refs))):
                 break
-            for ref in self.plan.round(self.index, k):
+            for ref in self.plan.deal(self.index, number):
                 if slots := self.wanted(ref):
-                    self.visit(ref, k, any(self.tasks[entry].needs_depth for _, entry in slots))
+                    self.visit(ref, ks, any(self.tasks[entry].needs_depth for _, entry in slots))
         self.shard.short.update({(split, entry.name): n for (split, entry), n in (+self.missing).items()})
         return self.shard
 
@@ -68,8 +68,8 @@ class _Maker:
         ]
         return sorted(slots, key=lambda slot: -self.missing[slot])
 
-    def visit(self, ref: SceneRef, k: int, with_depth: bool) -> None:
-        """Decode a scene once and take its k-th rows of the variants that are wanted most."""
+    def visit(self, ref: SceneRef, ks: range, with_depth: bool) -> None:
+        """Decode a scene once and take rows of this round, of the variants that are wanted most."""
         self.tick(0)
         source = self.plan.sources[ref.source]
         try:
@@ -78,7 +78,7 @@ class _Maker:
             self.skip(ref, f"{source.name}:{ref.key}", error)
             return
         self.splits[ref] = split_of(scene.id, self.plan.recipe.splits)
-        for row in islice(self.rows(ref, scene, k), self.plan.rows_a_visit):
+        for row in islice(self.rows(ref, scene, ks), self.plan.rows_a_visit):
             self.shard.rows.append(row)
             self.tick(1)
 
@@ -89,15 +89,16 @@ class _Maker:
         self.shard.skipped[name] = str(error)
         self.splits[ref] = NO_SPLIT
 
-    def rows(self, ref: SceneRef, scene: Scene, k: int) -> Iterator[Row]:
-        """The rows that a scene gives in round k; drops are counted."""
+    def rows(self, ref: SceneRef, scene: Scene, ks: range) -> Iterator[Row]:
+        """The k-th rows that a scene gives of each variant; drops are counted."""
         recipe = self.plan.recipe
-        for split, entry in self.wanted(ref):
-            row = draw_row(scene, self.tasks[entry], recipe.profile, recipe.seed, split, k)
-            if isinstance(row, Drop):
-                self.shard.drops[entry.name, row.reason] += 1
-                self.failures[ref, entry] += 1
-                continue
-            self.failures[ref, entry] = 0
-            self.missing[split, entry] -= 1
-            yield row
+        for k in ks:
+            for split, entry in self.wanted(ref):
+                row = draw_row(scene, self.tasks[entry], recipe.profile, recipe.seed, split, k)
+                if isinstance(row, Drop):
+                    self.shard.drops[entry.name, row.reason] += 1
+                    self.failures[ref, entry] += 1
+                    continue
+                self.failures[ref, entry] = 0
+                self.missing[split, entry] -= 1
+                yield row

@@ -56,9 +56,8 @@ class DepthOrder(Task[DepthParams]):
     )
 
     def draw(self, scene: Scene, rng: np.random.Generator) -> DepthParams | Drop:
-        assert scene.depth is not None
         half, badge = sizes(*scene.size)
-        regions = find_regions(scene.depth, half, badge)
+        regions = find_regions(scene, half, badge)
         if isinstance(regions, Drop):
             return regions
         chain = self._draw_chain(regions, mark_spacing(half, badge), rng)

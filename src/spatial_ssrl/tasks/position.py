@@ -83,10 +83,9 @@ class Position(Task[PositionParams]):
         return SINGLE if self.variant == "single" else DIAGONAL
 
     def draw(self, scene: Scene, rng: np.random.Generator) -> PositionParams | Drop:
-        assert scene.depth is not None
         half, badge = sizes(*scene.size)
         half = max(3, round(0.7 * half))
-        regions = find_regions(scene.depth, half, badge)
+        regions = find_regions(scene, half, badge)
         if isinstance(regions, Drop):
             return regions
         places = sample(rng, regions.flat(self.max_range), CANDIDATES) + regions.margin

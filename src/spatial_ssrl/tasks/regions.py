@@ -6,15 +6,18 @@ holds one, and no comparison with it is true: a region with a gap is never a can
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
-from spatial_ssrl.scene import Depth
+from spatial_ssrl.scene import Depth, Scene
 from spatial_ssrl.tasks.base import Drop
 from spatial_ssrl.tasks.marks import badge_radius, mark_reach
 
 PERCENTILES = (0.005, 0.995)
+GUESSES = 32
+"""Places guessed for each that is sampled, before all places of the mask are listed."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,14 @@ def normalise(depth: Float32[np.ndarray, "*shape"], low: float, high: float) -> 
     return np.clip((depth - np.float32(low)) / np.float32(high - low), 0, 1)
 
 
-def find_regions(depth: Depth, half: int, badge: int) -> Regions | Drop:
-    """Regions of side 2 * half + 1 whose mark stays inside the picture, or why there are none."""
+@lru_cache(maxsize=2)
+def find_regions(scene: Scene, half: int, badge: int) -> Regions | Drop:
+    """Regions of side 2 * half + 1 whose mark stays inside the picture, or why there are none.
+
+    Kept for the last scene, since it is often asked for several rows.
+    """
+    depth = scene.depth
+    assert depth is not None
     limits = depth_range(depth)
     if limits is None:
         return Drop("no depth range")
@@ -84,7 +93,10 @@ def sizes(width: int, height: int) -> tuple[int, int]:
 
 def sample(rng: np.random.Generator, where: Bool[np.ndarray, "rows columns"], count: int) -> Int[np.ndarray, "n 2"]:
     """Up to `count` different (row, column) places where the mask holds, uniformly."""
-    places = np.flatnonzero(where)
+    guesses = rng.integers(where.size, size=GUESSES * count)
+    places = np.unique(guesses[where.flat[guesses]])
+    if places.size < count:
+        places = np.flatnonzero(where)
     chosen = rng.choice(places, min(count, places.size), replace=False) if places.size else places
     return np.stack(np.unravel_index(chosen, where.shape), axis=-1)
 
