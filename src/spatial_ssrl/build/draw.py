@@ -8,19 +8,18 @@ import numpy as np
 from spatial_ssrl.rng import generator
 from spatial_ssrl.row import Image, Row, row_id
 from spatial_ssrl.scene import RGB, Scene, encode_jpeg
-from spatial_ssrl.tasks import Drop, Params, Task
+from spatial_ssrl.tasks import Drop, Margin, Params, Task
 
 
 def draw_row(scene: Scene, task: Task[Any], profile: str, seed: int, split: str, k: int) -> Row | Drop:
     """The k-th row of a task's variant from a scene; it depends on these arguments alone."""
-    params = _draw(scene, task, profile, seed, split, k)
-    if isinstance(params, Drop):
-        return params
-    if task.few_puzzles and _is_repeat(params, scene, task, profile, seed, split, k):
+    key = (seed, split, profile, task.name, task.variant, scene.id)
+    drawn = _draw(scene, task, generator(*key, k))
+    if isinstance(drawn, Drop):
+        return drawn
+    params, margin = drawn
+    if task.few_puzzles and _is_repeat(params, scene, task, [generator(*key, j) for j in range(k)]):
         return Drop("puzzle already asked")
-    margin = task.margin(scene, params)
-    if margin.value < margin.threshold:
-        return Drop("margin below threshold")
     identity = row_id(seed, split, profile, task.name, task.variant, scene.id, k)
     options = task.options(params)
     return Row(
@@ -44,15 +43,26 @@ def draw_row(scene: Scene, task: Task[Any], profile: str, seed: int, split: str,
     )
 
 
-def _draw(scene: Scene, task: Task[Any], profile: str, seed: int, split: str, k: int) -> Params | Drop:
-    drawn: Params | Drop = task.draw(scene, generator(seed, split, profile, task.name, task.variant, scene.id, k))
-    return drawn
+def _draw(scene: Scene, task: Task[Any], rng: np.random.Generator) -> tuple[Params, Margin] | Drop:
+    """The first of a few draws that is decided and that no cue gives away, or why the last one is not."""
+    drop = Drop("never drawn")
+    for _ in range(1 + task.redraws):
+        params = task.draw(scene, rng)
+        if isinstance(params, Drop):
+            drop = params
+        elif (margin := task.margin(scene, params)).value < margin.threshold:
+            drop = Drop("margin below threshold")
+        elif rng.random() >= task.keep_solved and task.cue_solves(scene, params):
+            drop = Drop("solved by a cue")
+        else:
+            return params, margin
+    return drop
 
 
-def _is_repeat(params: Params, scene: Scene, task: Task[Any], profile: str, seed: int, split: str, k: int) -> bool:
-    """Whether an earlier k gave the same puzzle in other words; drawn again, so no state is kept."""
-    earlier = (_draw(scene, task, profile, seed, split, j) for j in range(k))
-    return any(isinstance(e, Params) and replace(e, wording=params.wording) == params for e in earlier)
+def _is_repeat(params: Params, scene: Scene, task: Task[Any], earlier: list[np.random.Generator]) -> bool:
+    """Whether one of these earlier draws gave the same puzzle in other words; drawn again, so no state is kept."""
+    draws = (task.draw(scene, rng) for rng in earlier)
+    return any(isinstance(draw, Params) and replace(draw, wording=params.wording) == params for draw in draws)
 
 
 def _encode(rgb: RGB, path: str) -> Image:

@@ -14,7 +14,7 @@ __all__ = ["PROFILES", "TASKS", "Drop", "Margin", "Params", "Task", "make_task"]
 
 TASKS: dict[str, type[Task[Any]]] = {task.name: task for task in (Shuffle, Flip, Crop, DepthOrder, Position)}
 
-PROFILES: dict[str, dict[str, dict[str, float]]] = {"paper": {}}
+PROFILES: dict[str, dict[str, dict[str, Any]]] = {"paper": {}}
 """Per profile, the values by which a task's fields differ from their defaults."""
 
 

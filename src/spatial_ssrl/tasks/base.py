@@ -59,6 +59,10 @@ class Task(ABC, Generic[P]):
     """One pretext task in one variant; thresholds are fields, so that a profile is a set of values."""
 
     variant: str
+    redraws: int = 0
+    """Further draws after one that was dropped."""
+    keep_solved: float = 1.0
+    """Probability of keeping a draw that a cue solves (see `cue_solves`)."""
 
     name: ClassVar[str]
     needs_depth: ClassVar[bool] = False
@@ -92,6 +96,10 @@ class Task(ABC, Generic[P]):
     @abstractmethod
     def margin(self, scene: Scene, params: P) -> Margin:
         """How decided the answer is."""
+
+    def cue_solves(self, scene: Scene, params: P) -> bool:
+        """Whether a cheap cue, and no understanding of the scene, gives the answer."""
+        return False
 
     @abstractmethod
     def grammar(self, params: P) -> Grammar:

@@ -11,15 +11,15 @@ import numpy as np
 
 from spatial_ssrl.grammar import LabelDirection
 from spatial_ssrl.scene import RGB, Scene
-from spatial_ssrl.tasks.base import Margin, Params, Task, pick_wording
-from spatial_ssrl.tasks.grid import cut, difference, join, thumbnail
-from spatial_ssrl.tasks.marks import label_patches
+from spatial_ssrl.tasks.base import Margin, Params, pick_wording
+from spatial_ssrl.tasks.grid import difference, thumbnail
+from spatial_ssrl.tasks.patches import PatchParams, PatchTask
 
 ROWS, COLUMNS = 2, 2
 
 
 @dataclass(frozen=True)
-class FlipParams(Params):
+class FlipParams(PatchParams):
     """The mirrored patch, and 0 or 1 for the direction."""
 
     patch: int
@@ -27,7 +27,7 @@ class FlipParams(Params):
 
 
 @dataclass(frozen=True)
-class Flip(Task[FlipParams]):
+class Flip(PatchTask[FlipParams]):
     """One patch of four, mirrored in place."""
 
     min_asymmetry: float = 8.0
@@ -43,14 +43,19 @@ class Flip(Task[FlipParams]):
         "Of the four numbered quarters of this picture, exactly one has been flipped.",
     )
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        return ROWS, COLUMNS
+
     def draw(self, scene: Scene, rng: np.random.Generator) -> FlipParams:
         patch, direction = int(rng.integers(ROWS * COLUMNS)), int(rng.integers(2))
-        return FlipParams(pick_wording(self.wordings, rng), patch, direction)
+        wording = pick_wording(self.wordings, rng)
+        return FlipParams(wording, *self.draw_cuts((0, 0, *scene.size), rng), patch, direction)
 
     def render(self, scene: Scene, params: FlipParams) -> list[RGB]:
-        patches = cut(scene.rgb, ROWS, COLUMNS)
+        patches = self.cut(scene, params)
         patches[params.patch] = np.flip(patches[params.patch], axis=params.direction)
-        return [label_patches(join(patches, ROWS, COLUMNS), ROWS, COLUMNS)]
+        return [self.show(patches, params)]
 
     def question(self, params: FlipParams) -> str:
         return (
@@ -64,7 +69,7 @@ class Flip(Task[FlipParams]):
 
     def margin(self, scene: Scene, params: FlipParams) -> Margin:
         """Smallest difference among the patch and its two mirror images: which one, and which way."""
-        true = thumbnail(cut(scene.rgb, ROWS, COLUMNS)[params.patch])
+        true = thumbnail(self.cut(scene, params)[params.patch])
         vertical, horizontal = true[::-1], true[:, ::-1]
         value = min(difference(true, vertical), difference(true, horizontal), difference(vertical, horizontal))
         return Margin(value, self.min_asymmetry, "grey levels between the patch and its mirror images")

@@ -11,19 +11,48 @@ from PIL import Image
 
 from spatial_ssrl.scene import RGB
 
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom in pixels; right and bottom are outside."""
+
+WHITE = 255
 THUMBNAIL = 16
 """Side, in pixels, at which patches are compared: what is equal here looks equal to a person."""
 
 
-def cut(rgb: RGB, rows: int, columns: int) -> list[RGB]:
-    """Equal patches in row-major order; rows and columns of pixels that do not divide are left out."""
-    height, width = rgb.shape[0] // rows, rgb.shape[1] // columns
-    return [rgb[r * height : (r + 1) * height, c * width : (c + 1) * width] for r in range(rows) for c in range(columns)]
+def cells(frame: Box, rows: int, columns: int) -> list[Box]:
+    """Equal parts of a box; rows and columns of pixels that do not divide are left out."""
+    left, top, right, bottom = frame
+    return slots(((right - left) // columns, (bottom - top) // rows), rows, columns, origin=(left, top))
 
 
-def join(patches: Sequence[RGB], rows: int, columns: int) -> RGB:
-    """The picture whose patches, in row-major order, are these."""
-    return np.concatenate([np.concatenate(patches[r * columns : (r + 1) * columns], axis=1) for r in range(rows)])
+def slots(size: tuple[int, int], rows: int, columns: int, gap: float = 0.0, origin: tuple[int, int] = (0, 0)) -> list[Box]:
+    """Boxes of one (width, height) in rows and columns, each with `gap` of its shorter side between it and the next."""
+    (width, height), space = size, round(gap * min(size))
+    corners = [
+        (origin[0] + c * (width + space), origin[1] + r * (height + space)) for r in range(rows) for c in range(columns)
+    ]
+    return [(x, y, x + width, y + height) for x, y in corners]
+
+
+def take(rgb: RGB, box: Box) -> RGB:
+    """The pixels inside a box."""
+    left, top, right, bottom = box
+    return rgb[top:bottom, left:right]
+
+
+def resize(rgb: RGB, width: int, height: int) -> RGB:
+    """The picture at another size; as it is where that is its size."""
+    if rgb.shape[:2] == (height, width):
+        return rgb
+    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def join(patches: Sequence[RGB], boxes: Sequence[Box]) -> RGB:
+    """A white picture with each patch in its box."""
+    canvas = np.full((max(b[3] for b in boxes), max(b[2] for b in boxes), 3), WHITE, np.uint8)
+    for patch, (left, top, right, bottom) in zip(patches, boxes, strict=True):
+        canvas[top:bottom, left:right] = patch
+    return canvas
 
 
 def thumbnail(rgb: RGB) -> Float32[np.ndarray, "16 16 3"]:

@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from spatial_ssrl.scene import RGB
+from spatial_ssrl.tasks.grid import Box
 
 SUPERSAMPLING = 4
 INSET = 3
@@ -71,15 +72,13 @@ def mark_spacing(inner: int, badge: int) -> int:
     return mark_reach(inner, badge) + inner + ring_width(inner) + 1
 
 
-def label_patches(rgb: RGB, rows: int, columns: int) -> RGB:
-    """The picture with the number of each patch of a grid in the patch's top-left corner."""
+def label_boxes(rgb: RGB, boxes: Sequence[Box]) -> RGB:
+    """The picture with the number of each box in its top-left corner."""
     labelled = rgb.copy()
-    height, width = rgb.shape[0] // rows, rgb.shape[1] // columns
-    radius = min(badge_radius(min(rgb.shape[:2])), (min(height, width) - INSET) // 2 - 1)
-    for k in range(rows * columns):
-        row, column = divmod(k, columns)
-        x, y = column * width + radius + INSET, row * height + radius + INSET
-        draw_badge(labelled, x, y, str(k), radius)
+    shorter = min(min(right - left, bottom - top) for left, top, right, bottom in boxes)
+    radius = min(badge_radius(min(rgb.shape[:2])), (shorter - INSET) // 2 - 1)
+    for k, (left, top, _, _) in enumerate(boxes):
+        draw_badge(labelled, left + radius + INSET, top + radius + INSET, str(k), radius)
     return labelled
 
 

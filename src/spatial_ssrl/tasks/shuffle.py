@@ -12,15 +12,13 @@ import numpy as np
 
 from spatial_ssrl.grammar import Permutation
 from spatial_ssrl.scene import RGB, Scene
-from spatial_ssrl.tasks.base import Margin, Params, Task, pick_wording
-from spatial_ssrl.tasks.grid import cut, join, smallest_difference
-from spatial_ssrl.tasks.marks import label_patches
-
-WHITE = 255
+from spatial_ssrl.tasks.base import Margin, Params, pick_wording
+from spatial_ssrl.tasks.grid import WHITE, smallest_difference
+from spatial_ssrl.tasks.patches import PatchParams, PatchTask
 
 
 @dataclass(frozen=True)
-class ShuffleParams(Params):
+class ShuffleParams(PatchParams):
     """Where the patches went."""
 
     permutation: tuple[int, ...]
@@ -29,7 +27,7 @@ class ShuffleParams(Params):
 
 
 @dataclass(frozen=True)
-class Shuffle(Task[ShuffleParams]):
+class Shuffle(PatchTask[ShuffleParams]):
     """Patches of a grid in a new order, never the old one.
 
     A masked patch is found by elimination; strips are never masked, since the gap could be at
@@ -62,13 +60,14 @@ class Shuffle(Task[ShuffleParams]):
         while permutation == identity:
             permutation = tuple(map(int, rng.permutation(n)))
         masked = int(rng.integers(n)) if self.variant.endswith("-masked") else None
-        return ShuffleParams(pick_wording(self.wordings, rng), permutation, masked)
+        wording = pick_wording(self.wordings, rng)
+        return ShuffleParams(wording, *self.draw_cuts((0, 0, *scene.size), rng), permutation, masked)
 
     def render(self, scene: Scene, params: ShuffleParams) -> list[RGB]:
-        patches = cut(scene.rgb, *self.grid)
+        patches = self.cut(scene, params)
         if params.masked is not None:
             patches[params.masked] = np.full_like(patches[params.masked], WHITE)
-        return [label_patches(join([patches[p] for p in params.permutation], *self.grid), *self.grid)]
+        return [self.show([patches[p] for p in params.permutation], params)]
 
     def question(self, params: ShuffleParams) -> str:
         rows, columns = self.grid
@@ -89,7 +88,7 @@ class Shuffle(Task[ShuffleParams]):
         return "-".join(str(params.permutation.index(p)) for p in range(len(params.permutation)))
 
     def margin(self, scene: Scene, params: ShuffleParams) -> Margin:
-        visible = [patch for p, patch in enumerate(cut(scene.rgb, *self.grid)) if p != params.masked]
+        visible = [patch for p, patch in enumerate(self.cut(scene, params)) if p != params.masked]
         return Margin(smallest_difference(visible), self.min_difference, "grey levels between the two most alike patches")
 
     def grammar(self, params: ShuffleParams) -> Permutation:
