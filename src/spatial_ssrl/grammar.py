@@ -6,6 +6,7 @@ A form is named in a row by a short text, its `spec`:
     permutation:4        "2-0-3-1"  the labels 0..3, each once
     permutation:3:1      "2-1-3"    the labels 1..3, each once
     label-direction:4    "2-1"      a label 0..3 and a mirror direction: 0 rows reversed, 1 columns reversed
+    label-turn:4         "2-90"     a label 0..3 and the degrees by which it was turned clockwise: 90, 180, 270
 
 Parsing is tolerant of how models write (brackets, LaTeX, Markdown, full-width digits, the option's
 text) and returns None when unsure; it never guesses. All of it takes time linear in the reply.
@@ -18,6 +19,7 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from spatial_ssrl.errors import GrammarError
 
@@ -120,39 +122,61 @@ class Permutation(Grammar):
 
 
 @dataclass(frozen=True)
-class LabelDirection(Grammar):
-    """A label 0 to `count - 1`, a hyphen, and 0 (mirrored vertically) or 1 (horizontally)."""
+class LabelledWay(Grammar):
+    """A label 0 to `count - 1`, a hyphen, and one of a few ways in which it was changed."""
 
     count: int
 
+    name: ClassVar[str]
+    ways: ClassVar[tuple[int, ...]]
+    words: ClassVar[dict[str, int]] = {}
+    """Words for the ways."""
+
     @property
     def spec(self) -> str:
-        return f"label-direction:{self.count}"
+        return f"{self.name}:{self.count}"
 
     @property
     def size(self) -> int:
-        return 2 * self.count
+        return len(self.ways) * self.count
 
     def answers(self) -> Iterator[str]:
-        return (f"{label}-{direction}" for label in range(self.count) for direction in (0, 1))
+        return (f"{label}-{way}" for label in range(self.count) for way in self.ways)
 
     def parse(self, text: str, options: Sequence[str] | None = None) -> str | None:
-        tokens = _tokens(text)
-        if len(tokens) == 1 and len(tokens[0]) == 2:
-            tokens = list(tokens[0])
+        tokens = [token for token in _tokens(text) if token not in UNITS]
+        if len(tokens) == 1 and re.fullmatch(r"\d\d+", tokens[0]):
+            tokens = [tokens[0][0], tokens[0][1:]]
         if len(tokens) != 2 or tokens[0] not in map(str, range(self.count)):
             return None
-        direction = DIRECTIONS.get(tokens[1])
-        return None if direction is None else f"{tokens[0]}-{direction}"
+        way = {**self.words, **{str(way): way for way in self.ways}}.get(tokens[1].removesuffix("°"))
+        return None if way is None else f"{tokens[0]}-{way}"
+
+
+class LabelDirection(LabelledWay):
+    """A label, and 0 (mirrored vertically) or 1 (horizontally)."""
+
+    name = "label-direction"
+    ways = (0, 1)
+    words: ClassVar[dict[str, int]] = {"vertical": 0, "vertically": 0, "horizontal": 1, "horizontally": 1}
+
+
+class LabelTurn(LabelledWay):
+    """A label, and by how many degrees clockwise it was turned: 90, 180 or 270."""
+
+    name = "label-turn"
+    ways = (90, 180, 270)
 
 
 FORMS: dict[str, type[Grammar]] = {
     "letter": Letter,
     "permutation": Permutation,
     "label-direction": LabelDirection,
+    "label-turn": LabelTurn,
 }
 
-DIRECTIONS = {"0": 0, "vertical": 0, "vertically": 0, "1": 1, "horizontal": 1, "horizontally": 1}
+UNITS = {"degrees", "degree", "deg", "clockwise"}
+"""Words that may follow a turn and change nothing."""
 
 _LEAD = re.compile(r"\s*(?:the\s+)?(?:final\s+)?(?:answer|option|choice|order)(?:\s+is)?\s*[:=]?\s+", re.IGNORECASE)
 

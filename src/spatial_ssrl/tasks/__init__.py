@@ -7,6 +7,7 @@ from spatial_ssrl.tasks.base import Drop, Margin, Params, Task
 from spatial_ssrl.tasks.crop import Crop
 from spatial_ssrl.tasks.depth import DepthOrder
 from spatial_ssrl.tasks.flip import Flip
+from spatial_ssrl.tasks.patches import Disguise
 from spatial_ssrl.tasks.position import Position
 from spatial_ssrl.tasks.shuffle import Shuffle
 
@@ -14,7 +15,15 @@ __all__ = ["PROFILES", "TASKS", "Drop", "Margin", "Params", "Task", "make_task"]
 
 TASKS: dict[str, type[Task[Any]]] = {task.name: task for task in (Shuffle, Flip, Crop, DepthOrder, Position)}
 
-PROFILES: dict[str, dict[str, dict[str, Any]]] = {"paper": {}}
+_APART = Disguise(erosion=0.1, zoom=0.88, gap=0.05, equalise=0.5)
+
+PROFILES: dict[str, dict[str, dict[str, Any]]] = {
+    "paper": {},
+    "strict": {
+        "shuffle": {"disguise": _APART, "min_difference": 30.0, "redraws": 12, "keep_solved": 0.1},
+        "flip": {"disguise": _APART, "min_asymmetry": 25.0, "redraws": 12, "keep_solved": 0.1},
+    },
+}
 """Per profile, the values by which a task's fields differ from their defaults."""
 
 

@@ -6,7 +6,6 @@ Convention: patches are counted in row-major order from 0 at the top left.
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float32
 from PIL import Image
 
 from spatial_ssrl.scene import RGB
@@ -55,18 +54,17 @@ def join(patches: Sequence[RGB], boxes: Sequence[Box]) -> RGB:
     return canvas
 
 
-def thumbnail(rgb: RGB) -> Float32[np.ndarray, "16 16 3"]:
-    """The picture averaged down to 16 x 16, in grey levels."""
+def thumbnail(rgb: RGB) -> RGB:
+    """The picture averaged down to 16 x 16."""
     small = Image.fromarray(rgb).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, reducing_gap=1.0)
-    return np.asarray(small, dtype=np.float32)
+    return np.asarray(small)
 
 
-def difference(a: Float32[np.ndarray, "16 16 3"], b: Float32[np.ndarray, "16 16 3"]) -> float:
+def difference(a: RGB, b: RGB) -> float:
     """Root of the mean squared difference of two thumbnails, in grey levels (0 to 255)."""
-    return float(np.sqrt(np.mean((a - b) ** 2)))
+    return float(np.sqrt(np.mean((a.astype(np.float32) - b) ** 2)))
 
 
-def smallest_difference(patches: Sequence[RGB]) -> float:
-    """The smallest difference between any two of the patches, in grey levels."""
-    small = [thumbnail(p) for p in patches]
-    return min(difference(a, b) for i, a in enumerate(small) for b in small[:i])
+def smallest_difference(thumbnails: Sequence[RGB]) -> float:
+    """The smallest difference between any two of the thumbnails, in grey levels."""
+    return min(difference(a, b) for i, a in enumerate(thumbnails) for b in thumbnails[:i])

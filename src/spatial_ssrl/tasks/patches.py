@@ -8,19 +8,16 @@ that borders and colours no longer tell which patches belonged together.
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float, Int16
+from jaxtyping import Float
+from PIL import Image
 
-from spatial_ssrl.rng import generator
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Params, Task
-from spatial_ssrl.tasks.grid import Box, cells, join, resize, slots, take
+from spatial_ssrl.tasks.grid import Box, cells, join, resize, slots, take, thumbnail
 from spatial_ssrl.tasks.marks import label_boxes
-
-NOISE_TILE = 512
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,6 @@ class Disguise:
     """Space between slots, as a share of the shorter side of a slot."""
     equalise: float = 0.0
     """How far the mean and spread of each colour channel are moved to those of all patches, 0 to 1."""
-    noise: float = 0.0
-    """Standard deviation, in grey levels, of the noise added to each patch."""
 
     def cut(self, box: Box, rng: np.random.Generator) -> Box:
         """The part of a cell that is shown."""
@@ -49,11 +44,6 @@ class Disguise:
         y = top + edges[1] + int(rng.integers(height - h + 1))
         return x, y, x + w, y + h
 
-    def apply(self, patches: Sequence[RGB], seed: int) -> list[RGB]:
-        """The patches with their colours equalised and noise added."""
-        shown = equalise(patches, self.equalise) if self.equalise else list(patches)
-        return [add_noise(patch, self.noise, generator("noise", seed, k)) for k, patch in enumerate(shown)]
-
 
 @dataclass(frozen=True)
 class PatchParams(Params):
@@ -61,8 +51,6 @@ class PatchParams(Params):
 
     cuts: tuple[Box, ...]
     """The part of the picture that each original patch shows: left, top, right, bottom."""
-    noise: int
-    """Seed of the noise."""
 
 
 P = TypeVar("P", bound=PatchParams)
@@ -79,15 +67,18 @@ class PatchTask(Task[P]):
     def grid(self) -> tuple[int, int]:
         """Rows and columns."""
 
-    def draw_cuts(self, frame: Box, rng: np.random.Generator) -> tuple[tuple[Box, ...], int]:
-        """What each patch shows of a frame of the picture, and a seed for the noise."""
-        boxes = [self.disguise.cut(box, rng) for box in cells(frame, *self.grid)]
-        return tuple(boxes), int(rng.integers(2**31)) if self.disguise.noise else 0
+    def draw_cuts(self, frame: Box, rng: np.random.Generator) -> tuple[Box, ...]:
+        """What each patch shows of a frame of the picture."""
+        return tuple(self.disguise.cut(box, rng) for box in cells(frame, *self.grid))
 
     def cut(self, scene: Scene, params: P) -> list[RGB]:
-        """The patches in their original order, all of one size, as they are compared and shown."""
-        width, height = self.patch_size(params)
-        return self.disguise.apply([resize(take(scene.rgb, box), width, height) for box in params.cuts], params.noise)
+        """The patches in their original order, all of one size, as they are shown."""
+        size = self.patch_size(params)
+        return equalise([resize(take(scene.rgb, box), *size) for box in params.cuts], self.disguise.equalise)
+
+    def thumbnails(self, scene: Scene, params: P) -> list[RGB]:
+        """The same patches at the size at which they are compared."""
+        return equalise([thumbnail(take(scene.rgb, box)) for box in params.cuts], self.disguise.equalise)
 
     def patch_size(self, params: P) -> tuple[int, int]:
         """Width and height of a shown patch: the largest that any cut has."""
@@ -104,34 +95,17 @@ class PatchTask(Task[P]):
 
 
 def equalise(patches: Sequence[RGB], strength: float) -> list[RGB]:
-    """Patches whose channels have moved toward one common mean and spread."""
+    """Patches whose channels have moved toward one common mean and spread, by `strength` from 0 to 1."""
+    if not strength:
+        return list(patches)
     means = np.array([patch.mean(axis=(0, 1)) for patch in patches])
     spreads = np.array([patch.std(axis=(0, 1)) for patch in patches]) + 1.0
-    target_means = means + strength * (means.mean(axis=0) - means)
-    target_spreads = spreads ** (1 - strength) * np.exp(strength * np.log(spreads).mean(axis=0))
-    return [
-        _map_levels(patch, spread / old, mean - old_mean * spread / old)
-        for patch, old_mean, old, mean, spread in zip(patches, means, spreads, target_means, target_spreads, strict=True)
-    ]
+    gains = np.exp(strength * (np.log(spreads).mean(axis=0) - np.log(spreads)))
+    offsets = means + strength * (means.mean(axis=0) - means) - gains * means
+    return [_map_levels(*each) for each in zip(patches, gains, offsets, strict=True)]
 
 
 def _map_levels(patch: RGB, gains: Float[np.ndarray, "3"], offsets: Float[np.ndarray, "3"]) -> RGB:
     """Each channel as gain * level + offset, clipped to 0 and 255."""
-    levels = np.clip(np.arange(256)[:, None] * gains + offsets, 0, 255).round().astype(np.uint8)
-    return np.stack([levels[patch[..., c], c] for c in range(3)], axis=-1)
-
-
-def add_noise(patch: RGB, deviation: float, rng: np.random.Generator) -> RGB:
-    """The patch with grey noise of this deviation in grey levels, cut from one tile at a drawn place."""
-    if not deviation:
-        return patch
-    height, width = patch.shape[:2]
-    tile, (y, x) = _noise_tile(deviation), rng.integers(NOISE_TILE, size=2)
-    rows, columns = (y + np.arange(height)) % NOISE_TILE, (x + np.arange(width)) % NOISE_TILE
-    return np.clip(patch.astype(np.int16) + tile[rows[:, None], columns][..., None], 0, 255).astype(np.uint8)
-
-
-@lru_cache(maxsize=8)
-def _noise_tile(deviation: float) -> Int16[np.ndarray, "n n"]:
-    tile: np.ndarray = generator("noise tile").normal(0, deviation, (NOISE_TILE, NOISE_TILE))
-    return tile.round().astype(np.int16)
+    levels = np.clip(np.arange(256) * gains[:, None] + offsets[:, None], 0, 255).round()
+    return np.asarray(Image.fromarray(patch).point(levels.astype(int).ravel().tolist()))

@@ -13,6 +13,7 @@ import numpy as np
 from spatial_ssrl.grammar import Permutation
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Margin, Params, pick_wording
+from spatial_ssrl.tasks.cues import cheapest, orders
 from spatial_ssrl.tasks.grid import WHITE, smallest_difference
 from spatial_ssrl.tasks.patches import PatchParams, PatchTask
 
@@ -39,7 +40,7 @@ class Shuffle(PatchTask[ShuffleParams]):
 
     name: ClassVar[str] = "shuffle"
     few_puzzles: ClassVar[bool] = True
-    variants: ClassVar[dict[str, int]] = {"1x3": 1, "3x1": 1, "1x4": 2, "4x1": 2, "2x2": 2, "2x2-masked": 3}
+    variants: ClassVar[dict[str, int]] = {"1x3": 1, "3x1": 1, "1x4": 2, "4x1": 2, "2x2": 2, "2x2-masked": 3, "3x3": 4}
     params: ClassVar[type[Params]] = ShuffleParams
     wordings: ClassVar[tuple[str, ...]] = (
         "This picture was cut into {n} equal {pieces}, which were then put in a wrong order. Each one carries a number.",
@@ -61,7 +62,7 @@ class Shuffle(PatchTask[ShuffleParams]):
             permutation = tuple(map(int, rng.permutation(n)))
         masked = int(rng.integers(n)) if self.variant.endswith("-masked") else None
         wording = pick_wording(self.wordings, rng)
-        return ShuffleParams(wording, *self.draw_cuts((0, 0, *scene.size), rng), permutation, masked)
+        return ShuffleParams(wording, self.draw_cuts((0, 0, *scene.size), rng), permutation, masked)
 
     def render(self, scene: Scene, params: ShuffleParams) -> list[RGB]:
         patches = self.cut(scene, params)
@@ -71,13 +72,15 @@ class Shuffle(PatchTask[ShuffleParams]):
 
     def question(self, params: ShuffleParams) -> str:
         rows, columns = self.grid
-        pieces, order = "patches", "in the order top left, top right, bottom left, bottom right"
+        pieces, order = "patches", "row by row, from the top left to the bottom right"
+        if rows == 2:
+            order = "in the order top left, top right, bottom left, bottom right"
         if rows == 1:
             pieces, order = "vertical strips", "from left to right"
         if columns == 1:
             pieces, order = "horizontal strips", "from top to bottom"
         hidden = " One of them is painted white." if params.masked is not None else ""
-        form = "-".join("LLLL"[: rows * columns])
+        form = "-".join("L" * rows * columns)
         return (
             f"<image>\n{self.wordings[params.wording].format(n=rows * columns, pieces=pieces)}{hidden} "
             f"Which number belongs at each place of the original picture? List the numbers for its places {order}. "
@@ -88,8 +91,15 @@ class Shuffle(PatchTask[ShuffleParams]):
         return "-".join(str(params.permutation.index(p)) for p in range(len(params.permutation)))
 
     def margin(self, scene: Scene, params: ShuffleParams) -> Margin:
-        visible = [patch for p, patch in enumerate(self.cut(scene, params)) if p != params.masked]
+        visible = [patch for p, patch in enumerate(self.thumbnails(scene, params)) if p != params.masked]
         return Margin(smallest_difference(visible), self.min_difference, "grey levels between the two most alike patches")
+
+    def cue_solves(self, scene: Scene, params: ShuffleParams) -> bool:
+        """Whether the true order has the best seams; those of a masked patch say nothing."""
+        patches: list[np.ndarray] = list(self.thumbnails(scene, params))
+        if params.masked is not None:
+            patches[params.masked] = np.full(patches[0].shape, np.nan)
+        return cheapest([[patches[p] for p in order] for order in orders(len(patches))], self.grid) == 0
 
     def grammar(self, params: ShuffleParams) -> Permutation:
         return Permutation(len(params.permutation))
