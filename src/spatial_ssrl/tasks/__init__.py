@@ -20,8 +20,8 @@ _APART = Disguise(erosion=0.1, zoom=0.88, gap=0.05, equalise=0.5)
 PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {},
     "strict": {
-        "shuffle": {"disguise": _APART, "min_difference": 30.0, "redraws": 12, "keep_solved": 0.1},
-        "flip": {"disguise": _APART, "min_asymmetry": 25.0, "redraws": 12, "keep_solved": 0.1},
+        "shuffle": {"disguise": _APART, "min_difference": 30.0, "redraws": 12, "max_lift": 1.5},
+        "flip": {"disguise": _APART, "min_asymmetry": 25.0, "redraws": 12, "max_lift": 1.5},
     },
 }
 """Per profile, the values by which a task's fields differ from their defaults."""

@@ -5,6 +5,7 @@ parameters, which live in the row as JSON.
 """
 
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -61,8 +62,8 @@ class Task(ABC, Generic[P]):
     variant: str
     redraws: int = 0
     """Further draws after one that was dropped."""
-    keep_solved: float = 1.0
-    """Probability of keeping a draw that a cue solves (see `cue_solves`)."""
+    max_lift: float = math.inf
+    """How much more often than chance a cue may be right: a draw that it gives away more clearly is kept in proportion."""
 
     name: ClassVar[str]
     needs_depth: ClassVar[bool] = False
@@ -97,9 +98,9 @@ class Task(ABC, Generic[P]):
     def margin(self, scene: Scene, params: P) -> Margin:
         """How decided the answer is."""
 
-    def cue_solves(self, scene: Scene, params: P) -> bool:
-        """Whether a cheap cue, and no understanding of the scene, gives the answer."""
-        return False
+    def cue(self, scene: Scene, params: P) -> float:
+        """The probability that cheap cues, and no understanding of the scene, give to the answer."""
+        return 0.0
 
     @abstractmethod
     def grammar(self, params: P) -> Grammar:

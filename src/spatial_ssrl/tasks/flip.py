@@ -13,7 +13,7 @@ import numpy as np
 from spatial_ssrl.grammar import LabelDirection, LabelledWay, LabelTurn
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Margin, Params, pick_wording
-from spatial_ssrl.tasks.cues import cheapest
+from spatial_ssrl.tasks.cues import CUE_SIDE
 from spatial_ssrl.tasks.grid import smallest_difference
 from spatial_ssrl.tasks.patches import PatchParams, PatchTask
 
@@ -56,6 +56,10 @@ class Flip(PatchTask[FlipParams]):
         return ROWS, COLUMNS
 
     @property
+    def cue_kind(self) -> str:
+        return "flip"
+
+    @property
     def form(self) -> LabelledWay:
         """The form of the answer; it lists the ways."""
         return LabelTurn(ROWS * COLUMNS) if self.turned else LabelDirection(ROWS * COLUMNS)
@@ -86,12 +90,12 @@ class Flip(PatchTask[FlipParams]):
         forms = [true, *(_changed(true, way) for way in self.form.ways)]
         return Margin(smallest_difference(forms), self.min_asymmetry, "grey levels between the patch and its changed forms")
 
-    def cue_solves(self, scene: Scene, params: FlipParams) -> bool:
-        """Whether undoing the true change gives better seams than undoing any other."""
-        true = self.thumbnails(scene, params)
+    def candidates(self, scene: Scene, params: FlipParams) -> list[list[RGB]]:
+        true = self.thumbnails(scene, params, CUE_SIDE)
         shown = self._change(true, params.patch, params.way)
-        undone = [self._change(shown, patch, -way) for patch in range(len(true)) for way in self.form.ways]
-        return np.array_equal(undone[cheapest(undone, self.grid)], true)
+        guesses = [(patch, way) for patch in range(len(true)) for way in self.form.ways]
+        wrong = [guess for guess in guesses if guess != (params.patch, params.way)]
+        return [true, *(self._change(shown, patch, -way) for patch, way in wrong)]
 
     def grammar(self, params: FlipParams) -> LabelledWay:
         return self.form

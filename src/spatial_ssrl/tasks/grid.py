@@ -54,10 +54,9 @@ def join(patches: Sequence[RGB], boxes: Sequence[Box]) -> RGB:
     return canvas
 
 
-def thumbnail(rgb: RGB) -> RGB:
-    """The picture averaged down to 16 x 16."""
-    small = Image.fromarray(rgb).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, reducing_gap=1.0)
-    return np.asarray(small)
+def thumbnail(rgb: RGB, side: int = THUMBNAIL) -> RGB:
+    """The picture averaged down to a small square."""
+    return np.asarray(Image.fromarray(rgb).resize((side, side), Image.Resampling.BOX, reducing_gap=1.0))
 
 
 def difference(a: RGB, b: RGB) -> float:

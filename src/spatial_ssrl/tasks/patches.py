@@ -16,7 +16,8 @@ from PIL import Image
 
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Params, Task
-from spatial_ssrl.tasks.grid import Box, cells, join, resize, slots, take, thumbnail
+from spatial_ssrl.tasks.cues import truth_probability
+from spatial_ssrl.tasks.grid import THUMBNAIL, Box, cells, join, resize, slots, take, thumbnail
 from spatial_ssrl.tasks.marks import label_boxes
 
 
@@ -25,7 +26,7 @@ class Disguise:
     """How far the shown patches depart from the picture's cells."""
 
     erosion: float = 0.0
-    """Share of a cell's side that is cut off at each of its edges."""
+    """Share of the whole frame's side that is cut off each cell at each of its edges."""
     zoom: float = 1.0
     """A patch shows at least this share of the sides of its eroded cell, at a place drawn anew."""
     gap: float = 0.0
@@ -33,10 +34,10 @@ class Disguise:
     equalise: float = 0.0
     """How far the mean and spread of each colour channel are moved to those of all patches, 0 to 1."""
 
-    def cut(self, box: Box, rng: np.random.Generator) -> Box:
-        """The part of a cell that is shown."""
-        left, top, right, bottom = box
-        edges = (round(self.erosion * (right - left)), round(self.erosion * (bottom - top)))
+    def cut(self, frame: Box, cell: Box, rng: np.random.Generator) -> Box:
+        """The part of a frame's cell that is shown."""
+        (left, top, right, bottom), sides = cell, (frame[2] - frame[0], frame[3] - frame[1])
+        edges = round(self.erosion * sides[0]), round(self.erosion * sides[1])
         width, height = right - left - 2 * edges[0], bottom - top - 2 * edges[1]
         share = rng.uniform(self.zoom, 1.0) if self.zoom < 1 else 1.0
         w, h = round(share * width), round(share * height)
@@ -67,18 +68,31 @@ class PatchTask(Task[P]):
     def grid(self) -> tuple[int, int]:
         """Rows and columns."""
 
+    @property
+    @abstractmethod
+    def cue_kind(self) -> str:
+        """Which weights of `cues.WEIGHTS` apply."""
+
+    @abstractmethod
+    def candidates(self, scene: Scene, params: P) -> Sequence[Sequence[np.ndarray]]:
+        """Thumbnails of the patches, in row-major order, under every answer that a cue tries, the true one first."""
+
+    def cue(self, scene: Scene, params: P) -> float:
+        """What seams and layout make of the true answer."""
+        return truth_probability(self.candidates(scene, params), self.grid, self.cue_kind)
+
     def draw_cuts(self, frame: Box, rng: np.random.Generator) -> tuple[Box, ...]:
         """What each patch shows of a frame of the picture."""
-        return tuple(self.disguise.cut(box, rng) for box in cells(frame, *self.grid))
+        return tuple(self.disguise.cut(frame, cell, rng) for cell in cells(frame, *self.grid))
 
     def cut(self, scene: Scene, params: P) -> list[RGB]:
         """The patches in their original order, all of one size, as they are shown."""
         size = self.patch_size(params)
         return equalise([resize(take(scene.rgb, box), *size) for box in params.cuts], self.disguise.equalise)
 
-    def thumbnails(self, scene: Scene, params: P) -> list[RGB]:
-        """The same patches at the size at which they are compared."""
-        return equalise([thumbnail(take(scene.rgb, box)) for box in params.cuts], self.disguise.equalise)
+    def thumbnails(self, scene: Scene, params: P, side: int = THUMBNAIL) -> list[RGB]:
+        """The same patches as small squares."""
+        return equalise([thumbnail(take(scene.rgb, box), side) for box in params.cuts], self.disguise.equalise)
 
     def patch_size(self, params: P) -> tuple[int, int]:
         """Width and height of a shown patch: the largest that any cut has."""

@@ -13,7 +13,7 @@ import numpy as np
 from spatial_ssrl.grammar import Permutation
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Margin, Params, pick_wording
-from spatial_ssrl.tasks.cues import cheapest, orders
+from spatial_ssrl.tasks.cues import CUE_SIDE, orders
 from spatial_ssrl.tasks.grid import WHITE, smallest_difference
 from spatial_ssrl.tasks.patches import PatchParams, PatchTask
 
@@ -53,6 +53,11 @@ class Shuffle(PatchTask[ShuffleParams]):
         """Rows and columns."""
         rows, columns = self.variant.removesuffix("-masked").split("x")
         return int(rows), int(columns)
+
+    @property
+    def cue_kind(self) -> str:
+        """Which weights the cue has."""
+        return "row" if self.grid[0] == 1 else "column" if self.grid[1] == 1 else "square"
 
     def draw(self, scene: Scene, rng: np.random.Generator) -> ShuffleParams:
         n = math.prod(self.grid)
@@ -94,12 +99,11 @@ class Shuffle(PatchTask[ShuffleParams]):
         visible = [patch for p, patch in enumerate(self.thumbnails(scene, params)) if p != params.masked]
         return Margin(smallest_difference(visible), self.min_difference, "grey levels between the two most alike patches")
 
-    def cue_solves(self, scene: Scene, params: ShuffleParams) -> bool:
-        """Whether the true order has the best seams; those of a masked patch say nothing."""
-        patches: list[np.ndarray] = list(self.thumbnails(scene, params))
+    def candidates(self, scene: Scene, params: ShuffleParams) -> list[list[np.ndarray]]:
+        patches: list[np.ndarray] = list(self.thumbnails(scene, params, CUE_SIDE))
         if params.masked is not None:
             patches[params.masked] = np.full(patches[0].shape, np.nan)
-        return cheapest([[patches[p] for p in order] for order in orders(len(patches))], self.grid) == 0
+        return [[patches[p] for p in order] for order in orders(len(patches))]
 
     def grammar(self, params: ShuffleParams) -> Permutation:
         return Permutation(len(params.permutation))
