@@ -45,7 +45,7 @@ def test_a_row_can_be_scored_from_itself(task, rooms):
 
 
 def test_every_other_answer_is_wrong(task, rooms):
-    row = rows_of(task, rooms[:2], 1)[0]
+    row = rows_of(task, rooms, 1)[0]
     answers = list(Grammar.from_spec(row["grammar"]).answers())
     right = [a for a in answers if score(f"\\boxed{{{a}}}", row).accuracy == 1]
     assert right == [row["answer"]]

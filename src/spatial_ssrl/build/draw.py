@@ -47,26 +47,23 @@ def draw_row(scene: Scene, task: Task[Any], profile: str, seed: int, split: str,
 def _draw(scene: Scene, task: Task[Any], rng: np.random.Generator) -> tuple[Params, Margin] | Drop:
     """The first of a few draws that is decided and that no cue gives away, or why the last one is not.
 
-    A draw is kept with probability max_lift * chance / q, where a cue gives its answer probability q: then the
-    answers of the rows that are kept are spread evenly over what the cue believes. One number decides for all
-    redraws, since each new one would be a new chance for a draw that is given away.
+    A draw whose cue is above max_lift is kept with probability max_lift / cue: the answers of the rows that are
+    kept are then spread evenly over what the cue believes. One number decides for all redraws, since each new
+    one would be a new chance for a draw that is given away.
     """
-    drop, luck = Drop("never drawn"), 1.0 - rng.random()
+    drop, balanced = Drop("never drawn"), task.max_lift < math.inf
+    luck = 1.0 - rng.random() if balanced else 0.0
     for _ in range(1 + task.redraws):
         params = task.draw(scene, rng)
         if isinstance(params, Drop):
             drop = params
         elif (margin := task.margin(scene, params)).value < margin.threshold:
             drop = Drop("margin below threshold")
-        elif luck * _believed(task, scene, params) > task.max_lift * task.chance(params):
+        elif balanced and luck * task.cue(scene, params) > task.max_lift:
             drop = Drop("given away by a cue")
         else:
             return params, margin
     return drop
-
-
-def _believed(task: Task[Any], scene: Scene, params: Params) -> float:
-    return 0.0 if math.isinf(task.max_lift) else task.cue(scene, params)
 
 
 def _is_repeat(params: Params, scene: Scene, task: Task[Any], earlier: list[np.random.Generator]) -> bool:

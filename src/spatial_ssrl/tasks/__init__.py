@@ -1,5 +1,6 @@
 """The pretext tasks. A new one is a file here and a line in TASKS; it inherits the contract tests."""
 
+from dataclasses import replace
 from typing import Any
 
 from spatial_ssrl.errors import RecipeError
@@ -15,16 +16,26 @@ __all__ = ["PROFILES", "TASKS", "Drop", "Margin", "Params", "Task", "make_task"]
 
 TASKS: dict[str, type[Task[Any]]] = {task.name: task for task in (Shuffle, Flip, Crop, DepthOrder, Position)}
 
-_APART = Disguise(erosion=0.1, zoom=0.88, gap=0.05, equalise=0.5)
+_APART = Disguise(erosion=0.065, zoom=0.85, gap=0.05, equalise=0.7)
 
 PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {},
     "strict": {
-        "shuffle": {"disguise": _APART, "min_difference": 30.0, "redraws": 12, "max_lift": 1.5},
-        "flip": {"disguise": _APART, "min_asymmetry": 25.0, "redraws": 12, "max_lift": 1.5},
+        "shuffle": {"disguise": _APART, "min_difference": 30.0, "redraws": 4, "max_lift": 1.2},
+        "shuffle/3x3": {"disguise": replace(_APART, erosion=0.045), "min_difference": 15.0},
+        "crop": {
+            "hole": 0.3,
+            "inset": 0.68,
+            "view": (0.62, 0.72),
+            "zoom": 0.9,
+            "equalise": 1.0,
+            "min_difference": 35.0,
+            "redraws": 8,
+        },
+        "flip": {"disguise": _APART, "min_asymmetry": 25.0, "redraws": 4, "max_lift": 1.2},
     },
 }
-"""Per profile, the values by which a task's fields differ from their defaults."""
+"""Per profile, the values by which the fields of a task, or of one of its variants, differ from their defaults."""
 
 
 def make_task(name: str, variant: str, profile: str) -> Task[Any]:
@@ -35,4 +46,5 @@ def make_task(name: str, variant: str, profile: str) -> Task[Any]:
         raise RecipeError(f"unknown variant {variant!r} of {name}; known: {', '.join(TASKS[name].variants)}")
     if profile not in PROFILES:
         raise RecipeError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
-    return TASKS[name](variant, **PROFILES[profile].get(name, {}))
+    values = PROFILES[profile]
+    return TASKS[name](variant, **{**values.get(name, {}), **values.get(f"{name}/{variant}", {})})

@@ -63,7 +63,7 @@ class Task(ABC, Generic[P]):
     redraws: int = 0
     """Further draws after one that was dropped."""
     max_lift: float = math.inf
-    """How much more often than chance a cue may be right: a draw that it gives away more clearly is kept in proportion."""
+    """A draw whose cue is above this is kept in proportion, so that cues gain no more than this over a guess."""
 
     name: ClassVar[str]
     needs_depth: ClassVar[bool] = False
@@ -99,7 +99,7 @@ class Task(ABC, Generic[P]):
         """How decided the answer is."""
 
     def cue(self, scene: Scene, params: P) -> float:
-        """The probability that cheap cues, and no understanding of the scene, give to the answer."""
+        """How many times likelier than a guess cheap cues, and no understanding of the scene, make the answer."""
         return 0.0
 
     @abstractmethod

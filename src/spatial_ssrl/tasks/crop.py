@@ -1,41 +1,61 @@
 """Cropped patch inpainting (paper section 3.2): which of four pictures fills the black square?
 
-Convention: the hole is a square of side s = min(height, width) / 2 with its top-left corner at
-(x, y). Clockwise is as seen on the picture.
+Convention: boxes are in pixels of the scene; clockwise is as seen on the picture. As published, the
+whole scene is shown, and the distractors are made from the true part. A view smaller than the scene
+leaves a rest that nobody sees, from which distractors of the same scale and sharpness are cut; where
+distractors came from the visible part, "the option found nowhere in the picture" would be right.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from PIL import Image
 
 from spatial_ssrl.grammar import Letter
 from spatial_ssrl.scene import RGB, Scene
-from spatial_ssrl.tasks.base import Margin, Params, Task, pick_wording
-from spatial_ssrl.tasks.grid import difference, thumbnail
+from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
+from spatial_ssrl.tasks.cues import CUE_SIDE, picture_scores
+from spatial_ssrl.tasks.grid import Box, difference, match_levels, resize, take, thumbnail
 
 TRUE = "true"
-DISTRACTORS = ("rotated-clockwise", "rotated-counterclockwise", "interior", "surroundings-25", "surroundings-50")
+ELSEWHERE = "elsewhere"
+MADE = ("rotated-clockwise", "rotated-counterclockwise", "interior", "surroundings-25", "surroundings-50")
+TURNS = {"rotated-clockwise": -1, "rotated-counterclockwise": 1}
 OPTIONS = 4
+POOL = 24
+"""Places considered for distractors from elsewhere."""
 
 
 @dataclass(frozen=True)
 class CropParams(Params):
-    """Where the hole is and what the options show."""
+    """What is shown, where the hole is, and what the options show."""
 
-    x: int
-    y: int
+    frame: Box
+    """The part of the scene that the picture shows."""
+    hole: Box
     kinds: tuple[str, ...]
-    """What each option shows, in letter order: "true" or one of the distractors."""
+    """What each option is, in letter order: "true", "elsewhere", or how it was made from the true part."""
+    cuts: tuple[Box, ...]
+    """The part of the scene that each option shows, before it is turned."""
 
 
 @dataclass(frozen=True)
 class Crop(Task[CropParams]):
-    """A square painted black, its true content and three distractors made from it."""
+    """A square painted black, its true content and three distractors."""
 
     min_difference: float = 8.0
-    """Smallest allowed difference between the true crop and a distractor, in grey levels."""
+    """Smallest allowed difference between the true part and a distractor, in grey levels."""
+    hole: float = 0.5
+    """Side of the hole, as a share of the scene's shorter side."""
+    inset: float = 1.0
+    """Share of the hole's side that the true option shows, around its centre."""
+    view: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest share of each of the scene's sides that the picture shows."""
+    zoom: float = 1.0
+    """An option shows at least this share of the sides of its part, drawn anew for each."""
+    equalise: float = 0.0
+    """How far the mean and spread of an option's channels are moved to those of the hole's surroundings, 0 to 1."""
 
     name: ClassVar[str] = "crop"
     variants: ClassVar[dict[str, int]] = {"square": 1}
@@ -46,53 +66,135 @@ class Crop(Task[CropParams]):
         "Which one of the following pieces fills the black square so that the picture is whole again?",
     )
 
-    def draw(self, scene: Scene, rng: np.random.Generator) -> CropParams:
-        width, height = scene.size
-        side = min(width, height) // 2
-        x, y = int(rng.integers(width - side + 1)), int(rng.integers(height - side + 1))
-        kinds = (TRUE, *rng.choice(DISTRACTORS, OPTIONS - 1, replace=False))
-        order = tuple(str(kinds[i]) for i in rng.permutation(OPTIONS))
-        return CropParams(pick_wording(self.wordings, rng), x, y, order)
+    def draw(self, scene: Scene, rng: np.random.Generator) -> CropParams | Drop:
+        frame, hole = self.draw_hole(scene.size, rng)
+        if self.view[0] < 1:
+            kinds = [TRUE] + [ELSEWHERE] * (OPTIONS - 1)
+            cuts = self._draw_elsewhere(scene, frame, hole, rng)
+        else:
+            kinds = [TRUE, *map(str, rng.choice(MADE, OPTIONS - 1, replace=False))]
+            cuts = [_source(hole, kind, scene.size) for kind in kinds]
+        if isinstance(cuts, Drop):
+            return cuts
+        order = rng.permutation(OPTIONS)
+        wording = pick_wording(self.wordings, rng)
+        return CropParams(wording, frame, hole, tuple(kinds[i] for i in order), tuple(cuts[i] for i in order))
+
+    def draw_hole(self, size: tuple[int, int], rng: np.random.Generator) -> tuple[Box, Box]:
+        """The part of a scene that is shown, and the hole in it."""
+        width, height = (round(rng.uniform(*self.view) * side) for side in size)
+        left, top = int(rng.integers(size[0] - width + 1)), int(rng.integers(size[1] - height + 1))
+        side = int(self.hole * min(size))
+        x, y = left + int(rng.integers(width - side + 1)), top + int(rng.integers(height - side + 1))
+        return (left, top, left + width, top + height), (x, y, x + side, y + side)
+
+    def _draw_elsewhere(self, scene: Scene, frame: Box, hole: Box, rng: np.random.Generator) -> list[Box] | Drop:
+        """The true part and three that nobody sees, a drawn number of which fit the hole better in a cue's eyes.
+
+        Whatever the scene, the true part's rank is uniform.
+        """
+        better = int(rng.integers(OPTIONS))
+        boxes = self.draw_pool(scene.size, frame, hole, rng)
+        parts = [self._part(scene, hole, box, CUE_SIDE) for box in boxes]
+        scores = picture_scores(_surrounded(scene, frame, hole, parts), (3, 3), "crop")
+        distinct = [i for i in range(1, len(boxes)) if difference(parts[0], parts[i]) >= self.min_difference]
+        ranked = sorted(distinct, key=lambda i: abs(scores[i] - scores[0]))
+        above = [i for i in ranked if scores[i] > scores[0]][:better]
+        below = [i for i in ranked if scores[i] <= scores[0]][: OPTIONS - 1 - better]
+        if len(above) + len(below) < OPTIONS - 1:
+            return Drop("no distractors of the wanted likeness")
+        return [boxes[i] for i in (0, *above, *below)]
+
+    def draw_pool(self, size: tuple[int, int], frame: Box, hole: Box, rng: np.random.Generator) -> list[Box]:
+        """What the true option shows, and up to POOL boxes of about that size outside the frame."""
+        sides = np.round(self.inset * (hole[2] - hole[0]) * rng.uniform(self.zoom, 1, 1 + 8 * POOL)).astype(int)
+        corners = (rng.random((len(sides), 2)) * (np.array(size) - sides[:, None] + 1)).astype(int)
+        boxes = [(int(x), int(y), int(x + s), int(y + s)) for (x, y), s in zip(corners[1:], sides[1:], strict=True)]
+        unseen = [box for box in boxes if not _overlap(box, frame)]
+        return [_centred(hole, int(sides[0])), *unseen[:POOL]]
+
+    def candidates(self, scene: Scene, frame: Box, hole: Box, boxes: Sequence[Box]) -> list[list[np.ndarray]]:
+        """The surroundings of the hole around each of these parts, as thumbnails in rows."""
+        return _surrounded(scene, frame, hole, [self._part(scene, hole, box, CUE_SIDE) for box in boxes])
+
+    def _part(self, scene: Scene, hole: Box, box: Box, side: int) -> RGB:
+        """A part of the scene as an option shows it, at this side in pixels."""
+        part = thumbnail(take(scene.rgb, box), side) if side == CUE_SIDE else resize(take(scene.rgb, box), side, side)
+        if not self.equalise:
+            return part
+        around = take(scene.rgb, _grown(hole, (hole[2] - hole[0]) // 2, scene.size))
+        return match_levels(part, around, self.equalise)
 
     def render(self, scene: Scene, params: CropParams) -> list[RGB]:
-        side = min(scene.size) // 2
+        left, top, right, bottom = params.hole
         shown = scene.rgb.copy()
-        shown[params.y : params.y + side, params.x : params.x + side] = 0
-        return [shown, *(_resize(show(scene.rgb, params.x, params.y, side, kind), side) for kind in params.kinds)]
+        shown[top:bottom, left:right] = 0
+        side = round(self.inset * (right - left))
+        options = [self._part(scene, params.hole, box, side) for box in params.cuts]
+        turned = [np.rot90(o, TURNS.get(kind, 0)) for o, kind in zip(options, params.kinds, strict=True)]
+        return [take(shown, params.frame), *turned]
 
     def question(self, params: CropParams) -> str:
         lines = "\n".join(f"{chr(ord('A') + i)}. <image>" for i in range(OPTIONS))
-        return f"<image>\n{self.wordings[params.wording]}\n{lines}\nAnswer with one letter from A to D."
+        part = " The pieces show its middle, and their colours were adjusted." if self.inset < 1 else ""
+        return f"<image>\n{self.wordings[params.wording]}{part}\n{lines}\nAnswer with one letter from A to D."
 
     def answer(self, params: CropParams) -> str:
         return chr(ord("A") + params.kinds.index(TRUE))
 
     def margin(self, scene: Scene, params: CropParams) -> Margin:
-        side = min(scene.size) // 2
-        small = {kind: thumbnail(show(scene.rgb, params.x, params.y, side, kind)) for kind in params.kinds}
-        value = min(difference(small[TRUE], small[kind]) for kind in params.kinds if kind != TRUE)
+        parts = [self._part(scene, params.hole, box, CUE_SIDE) for box in params.cuts]
+        small = [np.rot90(o, TURNS.get(kind, 0)) for o, kind in zip(parts, params.kinds, strict=True)]
+        true = small.pop(params.kinds.index(TRUE))
+        value = min(difference(true, other) for other in small)
         return Margin(value, self.min_difference, "grey levels between the true part and the nearest other option")
 
     def grammar(self, params: CropParams) -> Letter:
         return Letter(OPTIONS)
 
+    def visible_hole(self, params: CropParams) -> Box:
+        """The black square, in pixels of the picture that is shown."""
+        x, y = params.frame[:2]
+        return params.hole[0] - x, params.hole[1] - y, params.hole[2] - x, params.hole[3] - y
 
-def show(rgb: RGB, x: int, y: int, side: int, kind: str) -> RGB:
-    """What an option shows of the picture: the square at (x, y), turned, its middle, or its surroundings."""
-    square = rgb[y : y + side, x : x + side]
-    if kind == TRUE:
-        return square
-    if kind.startswith("rotated"):
-        return np.rot90(square, 1 if kind == "rotated-counterclockwise" else -1)
+
+def _surrounded(scene: Scene, frame: Box, hole: Box, parts: Sequence[RGB]) -> list[list[np.ndarray]]:
+    """Each part in the middle of the visible squares beside the hole, as pictures of 3 x 3 thumbnails."""
+    side, nothing = hole[2] - hole[0], np.full((CUE_SIDE, CUE_SIDE, 3), np.nan)
+    beside = [_clipped((hole[0] + dx, hole[1] + dy, hole[2] + dx, hole[3] + dy), frame)
+              for dx, dy in ((0, -side), (-side, 0), (side, 0), (0, side))]  # fmt: skip
+    above, left, right, below = (thumbnail(take(scene.rgb, box), CUE_SIDE) if box else nothing for box in beside)
+    return [[nothing, above, nothing, left, part, right, nothing, below, nothing] for part in parts]
+
+
+def _source(hole: Box, kind: str, size: tuple[int, int]) -> Box:
+    """What a published option shows of the scene: the hole, its middle, or its surroundings."""
+    side = hole[2] - hole[0]
     if kind == "interior":
-        quarter = side // 4
-        return square[quarter : side - quarter, quarter : side - quarter]
-    reach = side * int(kind.removeprefix("surroundings-")) // 100
-    return rgb[max(0, y - reach) : y + side + reach, max(0, x - reach) : x + side + reach]
+        return _grown(hole, -(side // 4), size)
+    if kind.startswith("surroundings-"):
+        return _grown(hole, side * int(kind.removeprefix("surroundings-")) // 100, size)
+    return hole
 
 
-def _resize(rgb: RGB, side: int) -> RGB:
-    """An option as it is shown: a square of the hole's side."""
-    if rgb.shape[:2] == (side, side):
-        return rgb
-    return np.asarray(Image.fromarray(rgb).resize((side, side), Image.Resampling.BICUBIC))
+def _grown(box: Box, reach: int, size: tuple[int, int]) -> Box:
+    """A box with `reach` px more on each side, inside a scene of this size."""
+    left, top, right, bottom = box
+    return max(0, left - reach), max(0, top - reach), min(size[0], right + reach), min(size[1], bottom + reach)
+
+
+def _centred(hole: Box, side: int) -> Box:
+    """The square of this side around the middle of the hole."""
+    edge = (hole[2] - hole[0] - side) // 2
+    return hole[0] + edge, hole[1] + edge, hole[0] + edge + side, hole[1] + edge + side
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _clipped(box: Box, frame: Box) -> Box | None:
+    """The part of a box inside a frame, or None where less than a third of a side is."""
+    inside = (max(box[0], frame[0]), max(box[1], frame[1]), min(box[2], frame[2]), min(box[3], frame[3]))
+    least = (box[2] - box[0]) / 3
+    return inside if min(inside[2] - inside[0], inside[3] - inside[1]) > least else None

@@ -6,6 +6,7 @@ Convention: patches are counted in row-major order from 0 at the top left.
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 from PIL import Image
 
 from spatial_ssrl.scene import RGB
@@ -67,3 +68,32 @@ def difference(a: RGB, b: RGB) -> float:
 def smallest_difference(thumbnails: Sequence[RGB]) -> float:
     """The smallest difference between any two of the thumbnails, in grey levels."""
     return min(difference(a, b) for i, a in enumerate(thumbnails) for b in thumbnails[:i])
+
+
+def equalise(patches: Sequence[RGB], strength: float) -> list[RGB]:
+    """Patches whose channels have moved toward one common mean and spread, by `strength` from 0 to 1."""
+    if not strength:
+        return list(patches)
+    means, spreads = np.array([_levels(patch) for patch in patches]).transpose(1, 0, 2)
+    target = means.mean(axis=0), np.exp(np.log(spreads).mean(axis=0))
+    return [_move_levels(patch, *target, strength) for patch in patches]
+
+
+def match_levels(patch: RGB, other: RGB, strength: float) -> RGB:
+    """The patch with the mean and spread of its channels moved toward another's, by `strength` from 0 to 1."""
+    return _move_levels(patch, *_levels(other), strength)
+
+
+def _levels(patch: RGB) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
+    """Mean and spread of each channel, in grey levels; the spread is never 0."""
+    small = thumbnail(patch).astype(np.float64)
+    return small.mean(axis=(0, 1)), small.std(axis=(0, 1)) + 1
+
+
+def _move_levels(patch: RGB, mean: Float[np.ndarray, "3"], spread: Float[np.ndarray, "3"], strength: float) -> RGB:
+    """Each channel as gain * level + offset, clipped to 0 and 255."""
+    old_mean, old_spread = _levels(patch)
+    gain = (spread / old_spread) ** strength
+    offset = old_mean + strength * (mean - old_mean) - gain * old_mean
+    table = np.clip(np.arange(256) * gain[:, None] + offset[:, None], 0, 255).round()
+    return np.asarray(Image.fromarray(patch).point(table.astype(int).ravel().tolist()))

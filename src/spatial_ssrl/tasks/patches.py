@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float
-from PIL import Image
 
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Params, Task
 from spatial_ssrl.tasks.cues import truth_probability
-from spatial_ssrl.tasks.grid import THUMBNAIL, Box, cells, join, resize, slots, take, thumbnail
+from spatial_ssrl.tasks.grid import THUMBNAIL, Box, cells, equalise, join, resize, slots, take, thumbnail
 from spatial_ssrl.tasks.marks import label_boxes
 
 
@@ -79,7 +77,8 @@ class PatchTask(Task[P]):
 
     def cue(self, scene: Scene, params: P) -> float:
         """What seams and layout make of the true answer."""
-        return truth_probability(self.candidates(scene, params), self.grid, self.cue_kind)
+        candidates = self.candidates(scene, params)
+        return truth_probability(candidates, self.grid, self.cue_kind) * len(candidates)
 
     def draw_cuts(self, frame: Box, rng: np.random.Generator) -> tuple[Box, ...]:
         """What each patch shows of a frame of the picture."""
@@ -106,20 +105,3 @@ class PatchTask(Task[P]):
         """The picture of patches in shown order, with their numbers."""
         boxes = self.boxes(params)
         return label_boxes(join(patches, boxes), boxes)
-
-
-def equalise(patches: Sequence[RGB], strength: float) -> list[RGB]:
-    """Patches whose channels have moved toward one common mean and spread, by `strength` from 0 to 1."""
-    if not strength:
-        return list(patches)
-    means = np.array([patch.mean(axis=(0, 1)) for patch in patches])
-    spreads = np.array([patch.std(axis=(0, 1)) for patch in patches]) + 1.0
-    gains = np.exp(strength * (np.log(spreads).mean(axis=0) - np.log(spreads)))
-    offsets = means + strength * (means.mean(axis=0) - means) - gains * means
-    return [_map_levels(*each) for each in zip(patches, gains, offsets, strict=True)]
-
-
-def _map_levels(patch: RGB, gains: Float[np.ndarray, "3"], offsets: Float[np.ndarray, "3"]) -> RGB:
-    """Each channel as gain * level + offset, clipped to 0 and 255."""
-    levels = np.clip(np.arange(256) * gains[:, None] + offsets[:, None], 0, 255).round()
-    return np.asarray(Image.fromarray(patch).point(levels.astype(int).ravel().tolist()))
