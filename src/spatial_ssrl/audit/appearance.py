@@ -13,13 +13,15 @@ STATISTICS = (
 def statistics(picture: np.ndarray) -> np.ndarray:
     """The STATISTICS of a picture, uint8 (h, w, 3): float32 (14,)."""
     rgb = picture.astype(np.float32)
-    grey, (red, green, blue) = rgb.mean(axis=2), rgb.reshape(-1, 3).mean(axis=0)
+    channels = [rgb[:, :, c] for c in range(3)]  # numpy reduces a short axis slowly
+    grey: np.ndarray = (channels[0] + channels[1] + channels[2]) / 3
+    red, green, blue = (float(channel.mean()) for channel in channels)
     dy, dx = np.gradient(grey)
     curve = grey[2:, 1:-1] + grey[:-2, 1:-1] + grey[1:-1, 2:] + grey[1:-1, :-2] - 4 * grey[1:-1, 1:-1]
     height, width = (n // 2 for n in grey.shape)
     sharpness, steps = np.log(abs(curve).mean() + 1), np.log(np.hypot(dx, dy).mean() + 1)
     halves = (grey[:height].mean() - grey[height:].mean(), grey[:, :width].mean() - grey[:, width:].mean())
-    colours = (red - green, blue - (red + green) / 2, np.ptp(rgb, axis=2).mean())
+    colours = (red - green, blue - (red + green) / 2, (np.maximum.reduce(channels) - np.minimum.reduce(channels)).mean())
     gradients = (
         np.log(abs(dx).mean() + 1),
         np.log(abs(dy).mean() + 1),

@@ -19,6 +19,8 @@ from spatial_ssrl.tasks.grid import resize
 
 BLACK = 24
 """Grey level up to which a pixel counts as painted black, after JPEG."""
+SMALLEST_HOLE = 8
+"""Side, in pairs of pixels, of the smallest black square that is taken for the hole."""
 INSETS = (1.0, 0.8, 0.64)
 """Shares of the hole's side that options are assumed to show."""
 OPPOSITE = {"left": "right", "top": "bottom", "right": "left", "bottom": "top"}
@@ -28,7 +30,7 @@ ICON = 48
 
 def find_hole(picture: np.ndarray) -> tuple[int, int, int]:
     """Left, top and side of the largest black square, to two pixels."""
-    dark = np.pad((picture[::2, ::2].max(axis=2) <= BLACK).astype(np.int32), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    dark = np.pad(_is_black(picture[::2, ::2]).astype(np.int32), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     low, high, best = 1, min(dark.shape) - 1, (0, 0)
     while low < high:
         side = (low + high + 1) // 2
@@ -38,6 +40,9 @@ def find_hole(picture: np.ndarray) -> tuple[int, int, int]:
             low, best = side, (int(place[0]), int(place[1]))
         else:
             high = side - 1
+    if low < SMALLEST_HOLE:  # nothing is painted black: the middle stands in for the hole
+        low = min(dark.shape) // 4
+        best = (dark.shape[0] // 2 - low // 2, dark.shape[1] // 2 - low // 2)
     return 2 * best[1], 2 * best[0], 2 * low
 
 
@@ -151,9 +156,14 @@ def crop_statistics(puzzle: Puzzle) -> Features:
     return features
 
 
+def _is_black(picture: np.ndarray) -> np.ndarray:
+    """Where a picture is painted black: bool (h, w)."""
+    return (picture[:, :, 0] <= BLACK) & (picture[:, :, 1] <= BLACK) & (picture[:, :, 2] <= BLACK)
+
+
 def _without_black(picture: np.ndarray) -> np.ndarray:
     """The picture with its black pixels set to the mean of the others."""
-    black = picture.max(axis=2) <= BLACK
+    black = _is_black(picture)
     filled = picture.copy()
     filled[black] = picture[~black].mean(axis=0) if (~black).any() else 0
     return filled

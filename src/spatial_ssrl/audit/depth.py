@@ -26,14 +26,16 @@ def _agreement(puzzle: Puzzle, names: tuple[str, ...]) -> Features:
 def weights(puzzle: Puzzle) -> np.ndarray:
     """What each answer says of each mark: (candidates, marks).
 
-    An order counts from + for its first mark to - for its last one; a choice gives its mark 1, the
-    others 0, and whether the nearest or the farthest was asked for is left to the fitted head.
+    An order counts from 1 for its first mark to -1 for its last one; a choice gives its mark 1, or -1
+    where only the farthest was asked for, and the others 0.
     """
+    text = puzzle.wording.lower()
+    choice = -1.0 if "farthest" in text and "nearest" not in text else 1.0
     count, rows = len(puzzle.marks), []
     for answer, meaning in zip(puzzle.answers, puzzle.meanings, strict=True):
         chosen = _labels(answer, meaning)
         row = np.zeros(count)
-        row[chosen] = np.linspace(1, -1, len(chosen)) if len(chosen) > 1 else 1.0
+        row[chosen] = np.linspace(1, -1, len(chosen)) if len(chosen) > 1 else choice
         rows.append(row)
     return np.array(rows)
 
