@@ -121,7 +121,7 @@ def test_the_hole_is_found(rooms):
     for row in rows_of("crop", "square", rooms):
         left, top, side = find_hole(Puzzle.from_row(row).pictures[0])
         drawn = json.loads(row["params"])
-        assert max(abs(left - drawn["x"]), abs(top - drawn["y"]), abs(side - 120)) <= 3
+        assert max(abs(left - drawn["x"]), abs(top - drawn["y"]), abs(side - 120)) <= 1
 
 
 def test_nine_patches_are_put_in_order_by_search(rooms):

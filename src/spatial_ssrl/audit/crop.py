@@ -29,7 +29,7 @@ ICON = 48
 
 
 def find_hole(picture: np.ndarray) -> tuple[int, int, int]:
-    """Left, top and side of the largest black square, to two pixels."""
+    """Left, top and side of the largest black square."""
     dark = np.pad(_is_black(picture[::2, ::2]).astype(np.int32), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     low, high, best = 1, min(dark.shape) - 1, (0, 0)
     while low < high:
@@ -43,7 +43,18 @@ def find_hole(picture: np.ndarray) -> tuple[int, int, int]:
     if low < SMALLEST_HOLE:  # nothing is painted black: the middle stands in for the hole
         low = min(dark.shape) // 4
         best = (dark.shape[0] // 2 - low // 2, dark.shape[1] // 2 - low // 2)
-    return 2 * best[1], 2 * best[0], 2 * low
+        return 2 * best[1], 2 * best[0], 2 * low
+    return _to_the_pixel(_is_black(picture), 2 * best[1], 2 * best[0], 2 * low)
+
+
+def _to_the_pixel(black: np.ndarray, left: int, top: int, side: int) -> tuple[int, int, int]:
+    """A square known to two pixels, moved and resized to where columns and rows cease to be black."""
+    middle = slice(side // 4, side - side // 4)
+    columns = np.flatnonzero(black[top : top + side][middle, max(0, left - 3) : left + side + 3].mean(axis=0) > 0.97)
+    rows = np.flatnonzero(black[:, left : left + side][max(0, top - 3) : top + side + 3, middle].mean(axis=1) > 0.97)
+    if not len(columns) or not len(rows):
+        return left, top, side
+    return max(0, left - 3) + int(columns[0]), max(0, top - 3) + int(rows[0]), int(min(np.ptp(columns), np.ptp(rows))) + 1
 
 
 @lru_cache(maxsize=1)
