@@ -21,13 +21,15 @@ MAY_IMPORT = {
     "scene": {"errors"},
     "row": {"errors", "rng"},
     "grammar": {"errors"},
+    "statistics": set(),
     "vlm": {"errors", "grammar", "row", "scene"},
     "sources": {"errors", "rng", "scene"},
     "tasks": {"errors", "grammar", "rng", "row", "scene"},
     "build": {"sources", "tasks", *CORE},
+    "audit": {"errors", "grammar", "rng", "row", "scene", "statistics", "tasks"},
     "reward": {"errors", "grammar", "row"},
     "train": {"config", "errors", "grammar", "reward", "rng", "row", "scene", "vlm"},
-    "evaluate": {"errors", "grammar", "reward", "rng", "row", "vlm"},
+    "evaluate": {"errors", "grammar", "reward", "rng", "row", "statistics", "vlm"},
     "report": {"errors", "row", "scene"},
     "presets": set(),
 }
@@ -41,10 +43,16 @@ THIRD_PARTY = {
     "tasks": {"numpy", "jaxtyping", "PIL"},
     "sources": {"numpy", "jaxtyping"},
     "build": {"numpy", "pydantic"},
+    "audit": {"numpy", "PIL", "pyarrow", "sklearn", "scipy", "imagehash"},
+    "statistics": set(),
     "reward": set(),
 }
 """Packages that a room may import anywhere in it; rooms not listed may import any extra inside functions."""
-HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "h5py", "jinja2", "matplotlib", "rich", "accelerate"}
+HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "h5py", "jinja2", "matplotlib", "rich", "accelerate"} | {
+    "sklearn",
+    "scipy",
+    "imagehash",
+}
 
 
 def room_of(path):
@@ -88,6 +96,7 @@ def test_heavy_packages_are_imported_inside_functions(path):
         "from spatial_ssrl import *",
         "import spatial_ssrl.cli, spatial_ssrl.build, spatial_ssrl.build.local, spatial_ssrl.build.store",
         "import spatial_ssrl.reward, spatial_ssrl.train, spatial_ssrl.evaluate, spatial_ssrl.report, spatial_ssrl.vlm",
+        "import spatial_ssrl.audit",
         "from spatial_ssrl.cli import app; app(['--help'], standalone_mode=False)",
     ],
 )

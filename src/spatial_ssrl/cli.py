@@ -13,6 +13,7 @@ import typer
 from spatial_ssrl.errors import SpatialSSRLError
 
 if TYPE_CHECKING:
+    from spatial_ssrl.audit import Audit
     from spatial_ssrl.build import Report
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ train_app = typer.Typer(help="Train a model: cold start (sft), then reinforcemen
 app.add_typer(train_app, name="train")
 
 INTERRUPTED = 130
+GATE_FAILED = 1
 TABLE_WIDTH = 120
 Progress = Callable[[int, int], None]
 
@@ -95,6 +97,33 @@ def build(
     flags = {"sources": tuple(sources) if sources else None, "n": n, "seed": seed, "profile": profile}
     _build(recipe, flags, out, workers, strict_inputs)
     print(f"next: spatial-ssrl report {out} --out {out}/report.html")
+
+
+@app.command()
+def audit(
+    data: Annotated[Path, typer.Argument(metavar="DIR", help="Dataset folder of `spatial-ssrl build`.")],
+    against: Annotated[
+        Path | None, typer.Option(help="Images that must not occur: a folder, or parquet files with an image column.")
+    ] = None,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="End with status 1, and name why, when the rows do not hold.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write; DIR/audit.json if not given.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows of each variant that the solvers are asked.")] = 1000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
+) -> None:
+    """Can a trivial solver pass the puzzles? Are answers decided, balanced and clean?"""
+    from spatial_ssrl import audit as room
+
+    command = shlex.join(["spatial-ssrl", *sys.argv[1:]])
+    settings: dict[str, Any] = {"against": against, "limit": limit, "workers": workers, "command": command}
+    with _progress("examining rows", "start again with a smaller --limit to be done sooner") as progress:
+        found = room.audit(data, **settings, progress=progress)
+    found.write(out or data / "audit.json")
+    _print_audit(found)
+    print(f"audit in {out or data / 'audit.json'}")
+    if gate and found.failures:
+        raise SystemExit(GATE_FAILED)
 
 
 @train_app.command()
@@ -221,6 +250,32 @@ def _print_build(report: "Report") -> None:
         print(f"rows that the scenes of {split} could not give: {lacking} (more images, or another rows_per_scene, would)")
     if manifest["unserved"]:
         print(f"left out, since no source has depth: {', '.join(manifest['unserved'])}")
+
+
+def _print_audit(found: "Audit") -> None:
+    """Every solver by variant, the strongest first, then duplicates, balance, margins and what fails the gate."""
+    rows = [
+        [
+            f"{line.task}/{line.variant}",
+            f"{line.solver} ({line.head})",
+            str(line.n),
+            f"{100 * line.accuracy:.1f} ({100 * line.low:.1f} to {100 * line.high:.1f})",
+            *(f"{100 * share:.1f}" for share in (line.chance, line.floor, line.gap, line.limit)),
+        ]
+        for line in found.lines
+    ]
+    _print_table(["task", "solver", "rows", "% right (95%)", "chance", "floor", "gap", "at most"], rows)
+    margins = [(f"{m.task}/{m.variant}", m.threshold, m.smallest, m.percentile_5, m.median) for m in found.margins]
+    _print_table(
+        ["margins", "threshold", "smallest", "5%", "median"],
+        [[name, *(f"{v:.3g}" for v in values)] for name, *values in margins],
+    )
+    same = found.duplicates
+    print(f"near-duplicates among {same.compared} pictures: {same.within_splits} within splits, {same.across_splits} across")
+    if found.contamination:
+        print(f"pictures that also occur in the other collection: {found.contamination.across_splits}")
+    for failure in found.failures:
+        print(f"fails: {failure}")
 
 
 def _print_results(results: dict[str, dict[str, Any]]) -> None:

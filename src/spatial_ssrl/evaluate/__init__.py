@@ -1,6 +1,6 @@
 """Scores of a model, with intervals and the unparsed rate beside every figure."""
 
 from spatial_ssrl.evaluate.pretext import evaluate, summarise
-from spatial_ssrl.evaluate.statistics import wilson
+from spatial_ssrl.statistics import wilson
 
 __all__ = ["evaluate", "summarise", "wilson"]

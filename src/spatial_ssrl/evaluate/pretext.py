@@ -14,10 +14,10 @@ from typing import Any
 
 from spatial_ssrl import vlm
 from spatial_ssrl.errors import DatasetError
-from spatial_ssrl.evaluate.statistics import wilson
 from spatial_ssrl.reward import score
 from spatial_ssrl.rng import digest
 from spatial_ssrl.row import Row, read_rows
+from spatial_ssrl.statistics import wilson
 
 BATCH = 32
 
