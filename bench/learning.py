@@ -15,13 +15,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from spatial_ssrl.evaluate.statistics import wilson
-
 from spatial_ssrl import vlm
 from spatial_ssrl.build import Recipe, build
 from spatial_ssrl.presets import shipped
 from spatial_ssrl.reward import score
 from spatial_ssrl.row import Row, read_rows
+from spatial_ssrl.statistics import wilson
 from spatial_ssrl.train import Preset, train
 
 SEEDS = (0, 1, 2)

@@ -12,9 +12,9 @@ from spatial_ssrl.grammar import Grammar
 from spatial_ssrl.reward import score
 from spatial_ssrl.rng import generator
 from spatial_ssrl.scene import MIN_SIDE, Scene, decode_rgb
-from spatial_ssrl.tasks import PROFILES, TASKS, Drop, make_task
+from spatial_ssrl.tasks import PROFILES, TASKS, Drop, make_task, offered
 
-ALL = [(name, variant, profile) for name, task in TASKS.items() for variant in task.variants for profile in PROFILES]
+ALL = [(name, variant, profile) for profile in PROFILES for name in TASKS for variant in offered(name, profile)]
 
 
 @pytest.fixture(params=ALL, ids=lambda p: "/".join(p))

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from spatial_ssrl.config import load_config
 from spatial_ssrl.errors import RecipeError
-from spatial_ssrl.tasks import TASKS, make_task
+from spatial_ssrl.tasks import PROFILES, TASKS, make_task, offered
+
+DEFAULT_PROFILE = "strict"
 
 
 class Entry(BaseModel):
@@ -25,12 +27,12 @@ class Entry(BaseModel):
         return f"{self.task}/{self.variant}"
 
 
-def all_variants() -> tuple[Entry, ...]:
-    """Every variant of every task; each task has the same share, and so has each variant within it."""
+def all_variants(profile: str = DEFAULT_PROFILE) -> tuple[Entry, ...]:
+    """Every variant that a profile offers; each task has the same share, and so has each variant within it."""
     return tuple(
-        Entry(task=name, variant=variant, weight=1 / len(task.variants))
-        for name, task in TASKS.items()
-        for variant in task.variants
+        Entry(task=name, variant=variant, weight=1 / len(offered(name, profile)))
+        for name in TASKS
+        for variant in offered(name, profile)
     )
 
 
@@ -44,7 +46,7 @@ class Recipe(BaseModel):
     n: int = Field(default=2000, ge=1)
     """Rows in all splits together."""
     seed: int = 0
-    profile: str = "paper"
+    profile: str = DEFAULT_PROFILE
     max_side: int = Field(default=1024, ge=64)
     """Pictures are scaled down to this longer side, in pixels."""
     rows_per_scene: int = Field(default=100, ge=1)
@@ -52,7 +54,14 @@ class Recipe(BaseModel):
     rows_per_shard: int = Field(default=500, ge=1)
     splits: dict[str, float] = Field(default={"train": 0.8, "validation": 0.1, "test": 0.1}, min_length=1)
     """Shares of the scenes, and of the rows."""
-    tasks: tuple[Entry, ...] = Field(default_factory=all_variants, min_length=1)
+    tasks: tuple[Entry, ...] = Field(default_factory=lambda given: all_variants(given["profile"]), min_length=1)
+
+    @field_validator("profile")
+    @classmethod
+    def _is_known(cls, profile: str) -> str:
+        if profile not in PROFILES:
+            raise RecipeError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
+        return profile
 
     @model_validator(mode="after")
     def _check(self) -> Self:

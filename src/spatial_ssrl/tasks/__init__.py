@@ -12,13 +12,13 @@ from spatial_ssrl.tasks.patches import Disguise
 from spatial_ssrl.tasks.position import Position
 from spatial_ssrl.tasks.shuffle import Shuffle
 
-__all__ = ["PROFILES", "TASKS", "Drop", "Margin", "Params", "Task", "make_task"]
+__all__ = ["PROFILES", "TASKS", "Drop", "Margin", "Params", "Task", "make_task", "offered"]
 
 TASKS: dict[str, type[Task[Any]]] = {task.name: task for task in (Shuffle, Flip, Crop, DepthOrder, Position)}
 
 _APART = Disguise(erosion=0.065, zoom=0.85, gap=0.05, equalise=0.7)
 
-PROFILES: dict[str, dict[str, dict[str, Any]]] = {
+PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
     "paper": {},
     "strict": {
         "shuffle": {"disguise": _APART, "min_difference": 30.0, "redraws": 4, "max_lift": 1.2},
@@ -32,10 +32,29 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "min_difference": 35.0,
             "redraws": 8,
         },
+        "depth": {"max_range": 0.12, "min_ratio": 1.15, "guard": 1.5, "min_rise": 0.05, "balanced": True},
+        "position": {
+            "min_pixels": 40.0,
+            "min_depth": 0.05,
+            "min_ratio": 1.15,
+            "min_angle": 25.0,
+            "min_rise": 0.05,
+            "balanced": True,
+        },
+        "position/single": None,
         "flip": {"disguise": _APART, "min_asymmetry": 25.0, "redraws": 4, "max_lift": 1.2},
     },
 }
-"""Per profile, the values by which the fields of a task, or of one of its variants, differ from their defaults."""
+"""Per profile, the values by which the fields of a task, or of one of its variants, differ from their defaults.
+
+None stands for a variant that the profile does not offer. Position in single directions: whether the markers
+lie beside each other is plain to see, and with it three answers of four.
+"""
+
+
+def offered(name: str, profile: str) -> dict[str, int]:
+    """The variants of a task that a profile offers, and their levels."""
+    return {v: level for v, level in TASKS[name].variants.items() if PROFILES[profile].get(f"{name}/{v}", {}) is not None}
 
 
 def make_task(name: str, variant: str, profile: str) -> Task[Any]:
@@ -46,5 +65,9 @@ def make_task(name: str, variant: str, profile: str) -> Task[Any]:
         raise RecipeError(f"unknown variant {variant!r} of {name}; known: {', '.join(TASKS[name].variants)}")
     if profile not in PROFILES:
         raise RecipeError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
+    if variant not in offered(name, profile):
+        raise RecipeError(
+            f"profile {profile!r} does not offer {name}/{variant}; it does: {', '.join(offered(name, profile))}"
+        )
     values = PROFILES[profile]
-    return TASKS[name](variant, **{**values.get(name, {}), **values.get(f"{name}/{variant}", {})})
+    return TASKS[name](variant, **{**(values.get(name) or {}), **(values.get(f"{name}/{variant}") or {})})

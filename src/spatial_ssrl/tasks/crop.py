@@ -97,13 +97,13 @@ class Crop(Task[CropParams]):
         boxes = self.draw_pool(scene.size, frame, hole, rng)
         parts = [self._part(scene, hole, box, CUE_SIDE) for box in boxes]
         scores = picture_scores(_surrounded(scene, frame, hole, parts), (3, 3), "crop")
-        distinct = [i for i in range(1, len(boxes)) if difference(parts[0], parts[i]) >= self.min_difference]
-        ranked = sorted(distinct, key=lambda i: abs(scores[i] - scores[0]))
-        above = [i for i in ranked if scores[i] > scores[0]][:better]
-        below = [i for i in ranked if scores[i] <= scores[0]][: OPTIONS - 1 - better]
-        if len(above) + len(below) < OPTIONS - 1:
-            return Drop("no distractors of the wanted likeness")
-        return [boxes[i] for i in (0, *above, *below)]
+        chosen = [0]
+        for wanted, side in ((better, scores > scores[0]), (OPTIONS - 1 - better, scores <= scores[0])):
+            for i in sorted(np.flatnonzero(side), key=lambda i: abs(scores[i] - scores[0])):
+                if wanted and min(difference(parts[i], parts[j]) for j in chosen) >= self.min_difference:
+                    chosen.append(int(i))
+                    wanted -= 1
+        return [boxes[i] for i in chosen] if len(chosen) == OPTIONS else Drop("no distractors of the wanted likeness")
 
     def draw_pool(self, size: tuple[int, int], frame: Box, hole: Box, rng: np.random.Generator) -> list[Box]:
         """What the true option shows, and up to POOL boxes of about that size outside the frame."""

@@ -44,6 +44,14 @@ class DepthOrder(Task[DepthParams]):
     """A region's depth range stays below this, normalised."""
     min_gap: float = 0.05
     """Smallest allowed gap between consecutive regions, normalised."""
+    min_ratio: float = 1.0
+    """Smallest allowed ratio of the depths of consecutive regions."""
+    guard: float = 1.0
+    """How many times wider than the region its surroundings are that must be as flat: edges of depth and picture differ."""
+    min_rise: float = 0.0
+    """Smallest difference in height between two regions, as a share of the picture's height."""
+    balanced: bool = False
+    """The order of the regions' heights in the picture is drawn before the regions, so that height tells nothing."""
 
     name: ClassVar[str] = "depth"
     needs_depth: ClassVar[bool] = True
@@ -57,12 +65,12 @@ class DepthOrder(Task[DepthParams]):
 
     def draw(self, scene: Scene, rng: np.random.Generator) -> DepthParams | Drop:
         half, badge = sizes(*scene.size)
-        regions = find_regions(scene, half, badge)
+        regions = find_regions(scene, round(self.guard * half), badge)
         if isinstance(regions, Drop):
             return regions
         chain = self._draw_chain(regions, mark_spacing(half, badge), rng)
         if chain is None:
-            return Drop("no three regions with clear gaps")
+            return Drop("no three regions with clear gaps" + (" in the drawn order of heights" if self.balanced else ""))
         labels = rng.permutation(len(chain))
         centres = [(int(column) + regions.margin, int(row) + regions.margin) for row, column in chain[labels]]
         order = tuple(int(i) + 1 for i in np.argsort(labels))
@@ -72,9 +80,13 @@ class DepthOrder(Task[DepthParams]):
         """A uniform choice among chains near, middle, far of sampled regions, or None."""
         places = _sample_by_band(regions, self.max_range, rng)
         near, far = regions.nearest[tuple(places.T)], regions.farthest[tuple(places.T)]
-        clear = apart(places, spacing)
-        before = (near[None] - far[:, None] > self.min_gap) & clear
+        rise = np.abs(places[:, None, 0] - places[None, :, 0])
+        clear = apart(places, spacing) & (rise >= self.min_rise * regions.normalised.shape[0])
+        ratio = regions.to_depth(near)[None] >= self.min_ratio * regions.to_depth(far)[:, None]
+        before = (near[None] - far[:, None] > self.min_gap) & ratio & clear
         chains = np.argwhere(before[:, :, None] & before[None, :, :] & clear[:, None, :])
+        if self.balanced:
+            chains = _with_drawn_heights(chains, places[:, 0], rng)
         return places[chains[rng.integers(len(chains))]] if len(chains) else None
 
     def render(self, scene: Scene, params: DepthParams) -> list[RGB]:
@@ -90,18 +102,32 @@ class DepthOrder(Task[DepthParams]):
         return "-".join(map(str, params.order))
 
     def margin(self, scene: Scene, params: DepthParams) -> Margin:
+        """The smallest step between consecutive regions, in normalised depth, or as a ratio where one is required."""
         assert scene.depth is not None
         spans = []
         for label in params.order:
             x, y = params.centres[label - 1]
             window = scene.depth[y - params.half : y + params.half + 1, x - params.half : x + params.half + 1]
-            region = normalise(window, *params.limits)
-            spans.append((float(region.min()), float(region.max())))
-        gap = min(following[0] - previous[1] for previous, following in pairwise(spans))
+            spans.append((float(window.min()), float(window.max())))
+        if self.min_ratio > 1:
+            ratio = min(following[0] / previous[1] for previous, following in pairwise(spans))
+            return Margin(ratio, self.min_ratio, "ratio of the depths of consecutive regions")
+        unit = [normalise(np.array(span, dtype=np.float32), *params.limits) for span in spans]
+        gap = min(float(following[0] - previous[1]) for previous, following in pairwise(unit))
         return Margin(gap, self.min_gap, "normalised depth between consecutive regions")
 
     def grammar(self, params: DepthParams) -> Permutation:
         return Permutation(len(params.centres), first=1)
+
+
+def _with_drawn_heights(
+    chains: Int[np.ndarray, "n 3"], rows: Int[np.ndarray, "m"], rng: np.random.Generator
+) -> Int[np.ndarray, "k 3"]:
+    """The chains whose heights are in a drawn order; none where no chain has the reverse, which is drawn as often."""
+    heights = np.argsort(rows[chains], axis=1)
+    wanted = rng.permutation(3)
+    reverse = (heights == wanted[::-1]).all(axis=1)
+    return chains[(heights == wanted).all(axis=1) & reverse.any()]
 
 
 def _sample_by_band(regions: Regions, max_range: float, rng: np.random.Generator) -> Int[np.ndarray, "n 2"]:

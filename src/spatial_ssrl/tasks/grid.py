@@ -15,6 +15,8 @@ Box = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels; right and bottom are outside."""
 
 WHITE = 255
+MAX_GAIN = 2.0
+"""Contrast is at most doubled or halved: more would show the noise of a plain surface."""
 THUMBNAIL = 16
 """Side, in pixels, at which patches are compared: what is equal here looks equal to a person."""
 
@@ -93,7 +95,7 @@ def _levels(patch: RGB) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]
 def _move_levels(patch: RGB, mean: Float[np.ndarray, "3"], spread: Float[np.ndarray, "3"], strength: float) -> RGB:
     """Each channel as gain * level + offset, clipped to 0 and 255."""
     old_mean, old_spread = _levels(patch)
-    gain = (spread / old_spread) ** strength
+    gain = np.clip(spread / old_spread, 1 / MAX_GAIN, MAX_GAIN) ** strength
     offset = old_mean + strength * (mean - old_mean) - gain * old_mean
     table = np.clip(np.arange(256) * gain[:, None] + offset[:, None], 0, 255).round()
     return np.asarray(Image.fromarray(patch).point(table.astype(int).ravel().tolist()))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Int
 
 from spatial_ssrl.grammar import Letter
 from spatial_ssrl.scene import RGB, Depth, Intrinsics, Scene
@@ -66,6 +66,14 @@ class Position(Task[PositionParams]):
     """A point's surroundings span less than this, normalised."""
     min_share: float = 0.1
     """dx and dz keep at least this share of their threshold away from it."""
+    min_ratio: float = 1.0
+    """Smallest allowed ratio of the two depths."""
+    min_angle: float = 0.0
+    """A displacement on the ground is at least this far, in degrees, from each axis of the camera."""
+    min_rise: float = 0.0
+    """Smallest difference in height between the points, as a share of the picture's height."""
+    balanced: bool = False
+    """Whether the nearer point is the higher one is drawn before the points, so that height tells nothing."""
 
     name: ClassVar[str] = "position"
     needs_depth: ClassVar[bool] = True
@@ -111,13 +119,32 @@ class Position(Task[PositionParams]):
     ) -> tuple[Int[np.ndarray, "2 2"], str] | None:
         """A direction, uniform among those that the places offer, and a uniform pair that lies so."""
         steps = self._steps(scene, normalised, places)
-        allowed = apart(places, spacing) & _sides_agree(scene, places)
+        rise = places[None, :, 0] - places[:, None, 0]
+        allowed = apart(places, spacing) & (np.abs(rise) >= self.min_rise * scene.size[1]) & self._decided(scene, places)
+        upward = rng.choice((-1, 1))
         for signs in rng.permutation(list(self.directions)):
             along_x, along_z = _to_camera(signs, view)
-            pairs = np.argwhere(allowed & (steps[0] == along_x) & (steps[1] == along_z))
-            if len(pairs):
-                return places[pairs[rng.integers(len(pairs))]], self.directions[(int(signs[0]), int(signs[1]))]
+            lies_so = allowed & (steps[0] == along_x) & (steps[1] == along_z)
+            found, mirrored = (np.argwhere(lies_so & (rise * side >= 0)) for side in (upward, -upward))
+            if not self.balanced:
+                found = np.argwhere(lies_so)
+            if len(found) and (len(mirrored) or not self.balanced):
+                return places[found[rng.integers(len(found))]], self.directions[(int(signs[0]), int(signs[1]))]
+            if self.balanced:
+                return None
         return None
+
+    def _decided(self, scene: Scene, places: Int[np.ndarray, "n 2"]) -> Bool[np.ndarray, "n n"]:
+        """Pairs clearly apart in depth and direction, and on the same side of each other in the picture and in space."""
+        assert scene.depth is not None
+        camera = scene.intrinsics or Intrinsics.assumed(*scene.size)
+        z = scene.depth[tuple(places.T)]
+        x = (places[:, 1] - camera.cx) / camera.fx * z
+        dx, dz = x[None, :] - x[:, None], z[None, :] - z[:, None]
+        angle = np.degrees(np.arctan2(np.abs(dx), np.abs(dz)))
+        clear = np.maximum(z[None], z[:, None]) >= self.min_ratio * np.minimum(z[None], z[:, None])
+        same_side = dx * (places[None, :, 1] - places[:, None, 1]) >= 0
+        return clear & same_side & (angle >= self.min_angle) & (angle <= 90 - self.min_angle)
 
     def _steps(
         self, scene: Scene, normalised: Depth, places: Int[np.ndarray, "n 2"]
@@ -170,11 +197,3 @@ def _to_camera(signs: Int[np.ndarray, "2"], view: int) -> tuple[int, int]:
     """Signs (x', z') of the observer as signs (dx, dz) of the camera: the inverse rotation."""
     cos, sin = ROTATION[view]
     return int(cos * signs[0] - sin * signs[1]), int(sin * signs[0] + cos * signs[1])
-
-
-def _sides_agree(scene: Scene, places: Int[np.ndarray, "n 2"]) -> Bool[np.ndarray, "n n"]:
-    """Which pairs lie on the same side of each other in the picture and in space."""
-    assert scene.depth is not None
-    camera = scene.intrinsics or Intrinsics.assumed(*scene.size)
-    x: Float32[np.ndarray, "n"] = (places[:, 1] - camera.cx) / camera.fx * scene.depth[tuple(places.T)]
-    return (x[None, :] - x[:, None]) * (places[None, :, 1] - places[:, None, 1]) >= 0

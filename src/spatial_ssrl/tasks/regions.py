@@ -35,6 +35,11 @@ class Regions:
     """Smallest normalised depth in the region centred at (row + margin, column + margin)."""
     farthest: Float32[np.ndarray, "rows columns"]
 
+    def to_depth(self, normalised: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
+        """Normalised depth in the unit of the scene."""
+        low, high = self.limits
+        return np.float32(low) + normalised * np.float32(high - low)
+
     def flat(self, max_range: float) -> Bool[np.ndarray, "rows columns"]:
         """Which regions have a reading everywhere and a depth range below `max_range`."""
         return self.farthest - self.nearest < max_range
