@@ -62,7 +62,9 @@ def write_rooms(folder: Path) -> str:
 def measure(task: str, source: str, out: Path) -> dict[str, object]:
     """Build rows of one task and time it; then decode and encode the same pictures and nothing else."""
     entries = [{"task": task, "variant": v} for v in TASKS[task].variants]
-    recipe = Recipe.create(None, {"sources": (source,), "n": ROWS, "tasks": entries, "rows_per_shard": 250})
+    recipe = Recipe.create(
+        None, {"sources": (source,), "n": ROWS, "profile": "paper", "tasks": entries, "rows_per_shard": 250}
+    )
     cpu, start = children_cpu(), time.perf_counter()
     rows = build(recipe, out, WORKERS, "bench", lambda done, total: None).rows
     wall, cpu = time.perf_counter() - start, children_cpu() - cpu

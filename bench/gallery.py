@@ -59,7 +59,7 @@ PANELS = (
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        recipe = Recipe(sources=("synthetic:24?size=640x480",), n=120, seed=3)
+        recipe = Recipe(sources=("synthetic:24?size=640x480",), n=120, seed=3, profile="paper")
         build(recipe, Path(folder) / "rows", 1, "gallery", lambda done, total: None)
         write_gallery(Path(folder) / "rows", Path(sys.argv[1]))
 

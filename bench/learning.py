@@ -45,7 +45,13 @@ def run_seed(seed: int, folder: Path) -> list[dict[str, Any]]:
     data = folder / "data"
     workers = os.cpu_count() or 1
     began = time.monotonic()
-    build(Recipe.create(None, {**RECIPE, "seed": seed}), data, workers, "bench/learning.py", lambda done, total: None)
+    build(
+        Recipe.create(None, {**RECIPE, "profile": "paper", "seed": seed}),
+        data,
+        workers,
+        "bench/learning.py",
+        lambda done, total: None,
+    )
     seconds = {"build": time.monotonic() - began}
     models: dict[str, Path] = {}
     for name, stage in (("cold start", "tiny-sft"), ("GRPO", "tiny-grpo")):

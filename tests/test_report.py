@@ -54,7 +54,7 @@ class Page(HTMLParser):
 def dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "data"
     splits = {"train": 0.5, "test": 0.5}
-    recipe = Recipe.create(None, {"sources": ("synthetic:16?size=160x120",), "n": 66, "splits": splits})
+    recipe = Recipe.create(None, {"sources": ("synthetic:16?size=160x120",), "n": 66, "profile": "paper", "splits": splits})
     build(recipe, folder, 1, "spatial-ssrl build synthetic:12?size=160x120", lambda made, total: None)
     return folder
 

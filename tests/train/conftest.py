@@ -19,6 +19,7 @@ def puzzles(tmp_path_factory) -> Path:
     """A few rows of two tasks, with one picture and with five."""
     recipe = Recipe(
         sources=("synthetic:12?size=112x112&style=plain",),
+        profile="paper",
         n=36,
         tasks=({"task": "shuffle", "variant": "2x2"}, {"task": "crop", "variant": "square"}),
         splits={"train": 0.7, "validation": 0.3},

@@ -16,13 +16,13 @@ __all__ = ["PROFILES", "TASKS", "Drop", "Margin", "Params", "Task", "make_task",
 
 TASKS: dict[str, type[Task[Any]]] = {task.name: task for task in (Shuffle, Flip, Crop, DepthOrder, Position)}
 
-_APART = Disguise(erosion=0.065, zoom=0.85, gap=0.05, equalise=0.7)
+_APART = Disguise(erosion=0.08, zoom=0.85, gap=0.05, equalise=0.8)
 
 PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
     "paper": {},
     "strict": {
-        "shuffle": {"disguise": _APART, "min_difference": 30.0, "redraws": 4, "max_lift": 1.2},
-        "shuffle/3x3": {"disguise": replace(_APART, erosion=0.045), "min_difference": 15.0},
+        "shuffle": {"disguise": _APART, "min_difference": 30.0, "redraws": 4, "max_lift": 1.0},
+        "shuffle/3x3": {"disguise": replace(_APART, erosion=0.05), "min_difference": 15.0},
         "crop": {
             "hole": 0.3,
             "inset": 0.68,
@@ -30,7 +30,7 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
             "zoom": 0.9,
             "equalise": 1.0,
             "min_difference": 35.0,
-            "redraws": 8,
+            "detail": 48,
         },
         "depth": {"max_range": 0.12, "min_ratio": 1.15, "guard": 1.5, "min_rise": 0.05, "balanced": True},
         "position": {
@@ -42,7 +42,7 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
             "balanced": True,
         },
         "position/single": None,
-        "flip": {"disguise": _APART, "min_asymmetry": 25.0, "redraws": 4, "max_lift": 1.2},
+        "flip": {"disguise": _APART, "min_asymmetry": 25.0, "redraws": 4, "max_lift": 1.0},
     },
 }
 """Per profile, the values by which the fields of a task, or of one of its variants, differ from their defaults.

@@ -15,15 +15,17 @@ import numpy as np
 from spatial_ssrl.grammar import Letter
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
-from spatial_ssrl.tasks.cues import CUE_SIDE, picture_scores
-from spatial_ssrl.tasks.grid import Box, difference, match_levels, resize, take, thumbnail
+from spatial_ssrl.tasks.cues import CUE_SIDE, picture_evidence
+from spatial_ssrl.tasks.grid import Box, difference, grey, match_levels, resize, take, thumbnail
 
 TRUE = "true"
 ELSEWHERE = "elsewhere"
 MADE = ("rotated-clockwise", "rotated-counterclockwise", "interior", "surroundings-25", "surroundings-50")
 TURNS = {"rotated-clockwise": -1, "rotated-counterclockwise": 1}
 OPTIONS = 4
-POOL = 24
+TRIES = 4
+"""Holes tried for one puzzle."""
+POOL = 32
 """Places considered for distractors from elsewhere."""
 
 
@@ -57,6 +59,9 @@ class Crop(Task[CropParams]):
     equalise: float = 0.0
     """How far the mean and spread of an option's channels are moved to those of the hole's surroundings, 0 to 1."""
 
+    detail: int = 0
+    """Side in pixels to which options, in grey, are reduced first, so that colour and grain tell nothing; 0 leaves them."""
+
     name: ClassVar[str] = "crop"
     variants: ClassVar[dict[str, int]] = {"square": 1}
     params: ClassVar[type[Params]] = CropParams
@@ -67,15 +72,15 @@ class Crop(Task[CropParams]):
     )
 
     def draw(self, scene: Scene, rng: np.random.Generator) -> CropParams | Drop:
-        frame, hole = self.draw_hole(scene.size, rng)
         if self.view[0] < 1:
             kinds = [TRUE] + [ELSEWHERE] * (OPTIONS - 1)
-            cuts = self._draw_elsewhere(scene, frame, hole, rng)
+            frame, hole, cuts = self._draw_elsewhere(scene, rng)
         else:
+            frame, hole = self.draw_hole(scene.size, rng)
             kinds = [TRUE, *map(str, rng.choice(MADE, OPTIONS - 1, replace=False))]
             cuts = [_source(hole, kind, scene.size) for kind in kinds]
-        if isinstance(cuts, Drop):
-            return cuts
+        if len(cuts) < OPTIONS:
+            return Drop("no distractors of the wanted likeness")
         order = rng.permutation(OPTIONS)
         wording = pick_wording(self.wordings, rng)
         return CropParams(wording, frame, hole, tuple(kinds[i] for i in order), tuple(cuts[i] for i in order))
@@ -88,26 +93,36 @@ class Crop(Task[CropParams]):
         x, y = left + int(rng.integers(width - side + 1)), top + int(rng.integers(height - side + 1))
         return (left, top, left + width, top + height), (x, y, x + side, y + side)
 
-    def _draw_elsewhere(self, scene: Scene, frame: Box, hole: Box, rng: np.random.Generator) -> list[Box] | Drop:
-        """The true part and three that nobody sees, a drawn number of which fit the hole better in a cue's eyes.
+    def _draw_elsewhere(self, scene: Scene, rng: np.random.Generator) -> tuple[Box, Box, list[Box]]:
+        """Frame, hole, true part, and three parts that nobody sees, a drawn number of which look more fitting to a cue.
 
-        Whatever the scene, the true part's rank is uniform.
+        Several holes are tried for the one number: the true part's rank is uniform where the scene allows it.
         """
         better = int(rng.integers(OPTIONS))
+        for _ in range(TRIES):
+            frame, hole = self.draw_hole(scene.size, rng)
+            cuts = self._choose(scene, frame, hole, better, rng)
+            if len(cuts) == OPTIONS:
+                break
+        return frame, hole, cuts
+
+    def _choose(self, scene: Scene, frame: Box, hole: Box, better: int, rng: np.random.Generator) -> list[Box]:
+        """The true part, and as many as there are of `better` that fit better and three less that do not: the most alike."""
         boxes = self.draw_pool(scene.size, frame, hole, rng)
         parts = [self._part(scene, hole, box, CUE_SIDE) for box in boxes]
-        scores = picture_scores(_surrounded(scene, frame, hole, parts), (3, 3), "crop")
+        evidence = picture_evidence(_surrounded(scene, frame, hole, parts), (3, 3), "crop")
+        gain, unlike = evidence.sum(axis=1) - evidence[0].sum(), np.linalg.norm(evidence - evidence[0], axis=1)
         chosen = [0]
-        for wanted, side in ((better, scores > scores[0]), (OPTIONS - 1 - better, scores <= scores[0])):
-            for i in sorted(np.flatnonzero(side), key=lambda i: abs(scores[i] - scores[0])):
+        for wanted, side in ((better, gain > 0), (OPTIONS - 1 - better, gain <= 0)):
+            for i in sorted(np.flatnonzero(side), key=lambda i: unlike[i]):
                 if wanted and min(difference(parts[i], parts[j]) for j in chosen) >= self.min_difference:
                     chosen.append(int(i))
                     wanted -= 1
-        return [boxes[i] for i in chosen] if len(chosen) == OPTIONS else Drop("no distractors of the wanted likeness")
+        return [boxes[i] for i in chosen]
 
     def draw_pool(self, size: tuple[int, int], frame: Box, hole: Box, rng: np.random.Generator) -> list[Box]:
         """What the true option shows, and up to POOL boxes of about that size outside the frame."""
-        sides = np.round(self.inset * (hole[2] - hole[0]) * rng.uniform(self.zoom, 1, 1 + 8 * POOL)).astype(int)
+        sides = np.round(self.inset * (hole[2] - hole[0]) * rng.uniform(self.zoom, 1, 1 + 4 * POOL)).astype(int)
         corners = (rng.random((len(sides), 2)) * (np.array(size) - sides[:, None] + 1)).astype(int)
         boxes = [(int(x), int(y), int(x + s), int(y + s)) for (x, y), s in zip(corners[1:], sides[1:], strict=True)]
         unseen = [box for box in boxes if not _overlap(box, frame)]
@@ -119,11 +134,14 @@ class Crop(Task[CropParams]):
 
     def _part(self, scene: Scene, hole: Box, box: Box, side: int) -> RGB:
         """A part of the scene as an option shows it, at this side in pixels."""
-        part = thumbnail(take(scene.rgb, box), side) if side == CUE_SIDE else resize(take(scene.rgb, box), side, side)
+        part = take(scene.rgb, box)
+        if self.detail:
+            part = grey(thumbnail(part, self.detail))
+        part = thumbnail(part, side) if side == CUE_SIDE else resize(part, side, side)
         if not self.equalise:
             return part
         around = take(scene.rgb, _grown(hole, (hole[2] - hole[0]) // 2, scene.size))
-        return match_levels(part, around, self.equalise)
+        return match_levels(part, grey(around), self.equalise)
 
     def render(self, scene: Scene, params: CropParams) -> list[RGB]:
         left, top, right, bottom = params.hole

@@ -38,13 +38,13 @@ def truth_probability(pictures: Sequence[Sequence[np.ndarray]], grid: tuple[int,
 
     A patch of NaN says nothing.
     """
-    scores = picture_scores(pictures, grid, kind)
+    scores = picture_evidence(pictures, grid, kind).sum(axis=1)
     return float(1 / np.exp(scores - scores[0]).sum())
 
 
-def picture_scores(pictures: Sequence[Sequence[np.ndarray]], grid: tuple[int, int], kind: str) -> Float[np.ndarray, "m"]:
-    """How well the patches of each picture fit together, in log-odds."""
-    return picture_features(pictures, grid) @ np.array(WEIGHTS[kind])
+def picture_evidence(pictures: Sequence[Sequence[np.ndarray]], grid: tuple[int, int], kind: str) -> Float[np.ndarray, "m f"]:
+    """What each feature says for each picture, in log-odds; their sum is how well its patches fit together."""
+    return picture_features(pictures, grid) * np.array(WEIGHTS[kind])
 
 
 def picture_features(pictures: Sequence[Sequence[np.ndarray]], grid: tuple[int, int]) -> Float[np.ndarray, "m f"]:
