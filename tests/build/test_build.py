@@ -256,7 +256,10 @@ def test_blank_pictures_are_dropped_with_a_reason(tmp_path, cli):
         ('sources = ["x"]\ncount = 3', "count: Extra inputs"),
         ('sources = ["x"]\nn = 0', "n: Input should be greater"),
         ('sources = ["x"]\n[[tasks]]\ntask = "jigsaw"\nvariant = "2x2"', "unknown task 'jigsaw'"),
-        ('sources = ["x"]\n[[tasks]]\ntask = "flip"\nvariant = "9x9"', "unknown variant '9x9' of flip; known: 2x2"),
+        (
+            'sources = ["x"]\n[[tasks]]\ntask = "flip"\nvariant = "9x9"',
+            "unknown variant '9x9' of flip; known: 2x2, 2x2-turned",
+        ),
         ('sources = ["x"]\nprofile = "easy"', "unknown profile 'easy'; known: paper"),
         ('sources = ["x"]\n[splits]\ntrain = 0.5', "sum to 1"),
         ('sources = ["x"]\n[splits]\n"../x" = 1.0', "letters and digits"),
