@@ -121,7 +121,8 @@ def test_the_hole_is_found(rooms):
     for row in rows_of("crop", "square", rooms):
         left, top, side = find_hole(Puzzle.from_row(row).pictures[0])
         drawn = json.loads(row["params"])
-        assert max(abs(left - drawn["x"]), abs(top - drawn["y"]), abs(side - 120)) <= 1
+        assert drawn["frame"][:2] == [0, 0]
+        assert np.abs(np.subtract((left, top, left + side, top + side), drawn["hole"])).max() <= 1
 
 
 def test_nine_patches_are_put_in_order_by_search(rooms):
