@@ -15,7 +15,7 @@ import numpy as np
 from spatial_ssrl.grammar import Letter
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
-from spatial_ssrl.tasks.cues import CUE_SIDE, picture_evidence
+from spatial_ssrl.tasks.cues import CUE_SIDE, UNKNOWN, Candidates, evidence
 from spatial_ssrl.tasks.grid import Box, difference, grey, match_levels, resize, take, thumbnail
 
 TRUE = "true"
@@ -25,6 +25,8 @@ TURNS = {"rotated-clockwise": -1, "rotated-counterclockwise": 1}
 OPTIONS = 4
 TRIES = 4
 """Holes tried for one puzzle."""
+BESIDE = {1: (0, -1), 3: (-1, 0), 5: (1, 0), 7: (0, 1)}
+"""Places of a 3 x 3 grid beside its middle, and their columns and rows from there."""
 POOL = 32
 """Places considered for distractors from elsewhere."""
 
@@ -109,9 +111,9 @@ class Crop(Task[CropParams]):
     def _choose(self, scene: Scene, frame: Box, hole: Box, better: int, rng: np.random.Generator) -> list[Box]:
         """The true part, and as many as there are of `better` that fit better and three less that do not: the most alike."""
         boxes = self.draw_pool(scene.size, frame, hole, rng)
-        parts = [self._part(scene, hole, box, CUE_SIDE) for box in boxes]
-        evidence = picture_evidence(_surrounded(scene, frame, hole, parts), (3, 3), "crop")
-        gain, unlike = evidence.sum(axis=1) - evidence[0].sum(), np.linalg.norm(evidence - evidence[0], axis=1)
+        tiles, candidates = self.candidates(scene, frame, hole, boxes)
+        parts, said = tiles[-len(boxes) :], evidence(tiles, candidates, (3, 3), "crop")
+        gain, unlike = said.sum(axis=1) - said[0].sum(), np.linalg.norm(said - said[0], axis=1)
         chosen = [0]
         for wanted, side in ((better, gain > 0), (OPTIONS - 1 - better, gain <= 0)):
             for i in sorted(np.flatnonzero(side), key=lambda i: unlike[i]):
@@ -128,9 +130,20 @@ class Crop(Task[CropParams]):
         unseen = [box for box in boxes if not _overlap(box, frame)]
         return [_centred(hole, int(sides[0])), *unseen[:POOL]]
 
-    def candidates(self, scene: Scene, frame: Box, hole: Box, boxes: Sequence[Box]) -> list[list[np.ndarray]]:
-        """The surroundings of the hole around each of these parts, as thumbnails in rows."""
-        return _surrounded(scene, frame, hole, [self._part(scene, hole, box, CUE_SIDE) for box in boxes])
+    def candidates(self, scene: Scene, frame: Box, hole: Box, boxes: Sequence[Box]) -> tuple[list[RGB], Candidates]:
+        """Grey thumbnails of what lies beside the hole, then of these parts; and places around each of them in turn."""
+        side = round(self.inset * (hole[2] - hole[0]))
+        reach = (hole[2] - hole[0] + side) // 2
+        middle = _centred(hole, side)
+        around: list[RGB] = []
+        places = np.full((len(boxes), 9), UNKNOWN)
+        for place, (x, y) in BESIDE.items():
+            box = _clipped(_moved(middle, reach * x, reach * y), frame)
+            if box:
+                places[:, place] = len(around)
+                around.append(grey(thumbnail(take(scene.rgb, box), CUE_SIDE)))
+        places[:, 4] = len(around) + np.arange(len(boxes))
+        return around + [self._part(scene, hole, box, CUE_SIDE) for box in boxes], places
 
     def _part(self, scene: Scene, hole: Box, box: Box, side: int) -> RGB:
         """A part of the scene as an option shows it, at this side in pixels."""
@@ -176,15 +189,6 @@ class Crop(Task[CropParams]):
         return params.hole[0] - x, params.hole[1] - y, params.hole[2] - x, params.hole[3] - y
 
 
-def _surrounded(scene: Scene, frame: Box, hole: Box, parts: Sequence[RGB]) -> list[list[np.ndarray]]:
-    """Each part in the middle of the visible squares beside the hole, as pictures of 3 x 3 thumbnails."""
-    side, nothing = hole[2] - hole[0], np.full((CUE_SIDE, CUE_SIDE, 3), np.nan)
-    beside = [_clipped((hole[0] + dx, hole[1] + dy, hole[2] + dx, hole[3] + dy), frame)
-              for dx, dy in ((0, -side), (-side, 0), (side, 0), (0, side))]  # fmt: skip
-    above, left, right, below = (thumbnail(take(scene.rgb, box), CUE_SIDE) if box else nothing for box in beside)
-    return [[nothing, above, nothing, left, part, right, nothing, below, nothing] for part in parts]
-
-
 def _source(hole: Box, kind: str, size: tuple[int, int]) -> Box:
     """What a published option shows of the scene: the hole, its middle, or its surroundings."""
     side = hole[2] - hole[0]
@@ -205,6 +209,10 @@ def _centred(hole: Box, side: int) -> Box:
     """The square of this side around the middle of the hole."""
     edge = (hole[2] - hole[0] - side) // 2
     return hole[0] + edge, hole[1] + edge, hole[0] + edge + side, hole[1] + edge + side
+
+
+def _moved(box: Box, x: int, y: int) -> Box:
+    return box[0] + x, box[1] + y, box[2] + x, box[3] + y
 
 
 def _overlap(a: Box, b: Box) -> bool:

@@ -1,58 +1,85 @@
 """Cheap cues that give an answer away without any understanding, against which strict draws are balanced.
 
-A cue is a probability for each candidate answer: a softmax over candidates of a linear score of
-features that need no more than pixel arithmetic. The audit's solvers are written apart from these,
-and are stronger.
+A puzzle is seen as tiles, small square pictures, that each candidate answer puts in the places of a
+grid. A candidate's score is a weighted sum of how badly tiles continue their neighbours and of how the
+tiles' statistics run across the grid; a softmax over candidates makes it a probability. The audit's
+solvers are written apart from these, look closer, and are fitted anew on the rows they are asked.
 """
 
+import json
 from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
 from itertools import combinations, permutations
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
 
 CUE_SIDE = 32
-"""Side, in pixels, of the thumbnails that a cue looks at."""
-STRIPS = (1, 2, 6)
-"""Widths, in pixels of a thumbnail, of the strips compared at a seam."""
+"""Side, in pixels, of a tile."""
+GAPS = (0, 2, 6, 9)
+"""Widths of what may be missing between two tiles, in pixels of a tile, over which each goes on along its slope."""
+DEPTHS = (1, 3, 7)
+"""Depths, in pixels of a tile, of the strips whose profiles are correlated."""
 SHIFTS = range(-3, 4)
-"""Shifts along a seam, in pixels of a thumbnail, at which its two sides are correlated."""
+"""Shifts along a seam, in pixels of a tile, at which profiles are correlated."""
+SMOOTH = 9
+"""Width, in pixels of a tile, over which a seam is averaged to compare its thirds."""
+ZONE = 4
+"""Depth, in pixels of a tile, of the zone along a seam whose statistics are compared."""
+HIGHEST = 500.0
+"""Log-odds above this are all the same to a softmax."""
 EXHAUSTIVE = 4
 """All orders of up to this many patches are tried; of more, those one exchange away from the truth."""
 
-FEATURES = 14
-WEIGHTS: dict[str, tuple[float, ...]] = {
-    "row": (-1.22, 2.35, -0.03, 0.43, -0.34, -0.03, -0.49, -0.71, 0.16, -1.30, 0.00, 0.00, 0.00, 0.00),
-    "column": (-3.42, 0.84, 1.46, 1.40, -0.40, 0.81, -0.41, -0.58, -0.91, -2.44, -3.18, -11.59, -13.91, 4.64),
-    "square": (-0.95, 1.08, 0.76, 0.25, -0.78, 0.27, -0.22, -1.28, -0.83, -2.38, -3.05, -3.07, -9.65, 8.19),
-    "crop": (-1.94, 0.42, 0.89, 0.79, -1.13, 0.53, -0.65, -1.58, -0.62, 1.52, 2.52, 13.51, 76.59, 55.80),
-    "flip": (-1.14, 0.86, 0.90, 0.35, -1.07, 0.10, -0.38, -0.74, -1.51, 0.00, -6.58, -10.81, -19.17, 12.02),
-}
-"""Weights of the features of a picture, by kind of puzzle, as `bench/cues.py` fitted them on photographs."""
+STATISTICS = (
+    "brightness", "contrast", "red-green", "blue-yellow", "saturation", "steps across", "steps down", "sharpness",
+    "brightness downward", "blueness downward", "saturation downward", "texture downward", "upper edges",
+    "brightness rightward", "texture rightward",
+)  # fmt: skip
+COMPARED = 8
+"""How many of the STATISTICS, the first ones, are compared across seams."""
+SEAMS = (
+    *(f"{kind} {what}" for kind in ("raw", "even") for what in (*(f"gap {gap}" for gap in GAPS), "thirds")),
+    *(f"{what} {depth}" for what in ("profile", "edges") for depth in DEPTHS),
+    "colours",
+    "Mahalanobis",
+    "zone mean",
+    "zone spread",
+    "zone sharpness",
+    *(f"unlike {name}" for name in STATISTICS[:COMPARED]),
+)
+FEATURES = (
+    *SEAMS,
+    *(f"{name}, rivals" for name in SEAMS),
+    *(f"{name} {way}" for way in ("in all", "down", "right", "out") for name in STATISTICS),
+)
 
-Grids = Float32[np.ndarray, "m r c s s 3"]
+Tiles = Float32[np.ndarray, "t s s 3"]
+Table = Float32[np.ndarray, "t t f"]
+Candidates = Int[np.ndarray, "c p"]
+"""By candidate and place in row-major order, the tile that lies there, or UNKNOWN."""
+UNKNOWN = -1
 
 
-def truth_probability(pictures: Sequence[Sequence[np.ndarray]], grid: tuple[int, int], kind: str) -> float:
-    """What seams and layout make of the first of several pictures, given as thumbnails of their patches in rows.
-
-    A patch of NaN says nothing.
-    """
-    scores = picture_evidence(pictures, grid, kind).sum(axis=1)
-    return float(1 / np.exp(scores - scores[0]).sum())
+def truth_probability(tiles: Sequence[np.ndarray], candidates: Candidates, grid: tuple[int, int], kind: str) -> float:
+    """What the cues make of the first of several candidates."""
+    scores = evidence(tiles, candidates, grid, kind).sum(axis=1)
+    return float(1 / np.exp(np.minimum(scores - scores[0], HIGHEST)).sum())
 
 
-def picture_evidence(pictures: Sequence[Sequence[np.ndarray]], grid: tuple[int, int], kind: str) -> Float[np.ndarray, "m f"]:
-    """What each feature says for each picture, in log-odds; their sum is how well its patches fit together."""
-    return picture_features(pictures, grid) * np.array(WEIGHTS[kind])
+def evidence(
+    tiles: Sequence[np.ndarray], candidates: Candidates, grid: tuple[int, int], kind: str
+) -> Float[np.ndarray, "c f"]:
+    """What each feature says for each candidate, in log-odds."""
+    return features(tiles, candidates, grid) * weights()[kind]
 
 
-def picture_features(pictures: Sequence[Sequence[np.ndarray]], grid: tuple[int, int]) -> Float[np.ndarray, "m f"]:
-    """Features of pictures that show the same patches: what crosses their seams, and what lies above what."""
-    values = np.array(pictures, dtype=np.float32)
-    values = (values - np.nanmean(values)) / (np.nanstd(values) + 1)
-    grids = values.reshape(len(pictures), *grid, *values.shape[2:])
-    return np.concatenate([_seams(grids) + _seams(grids.transpose(0, 2, 1, 4, 3, 5)), _layout(grids)], axis=1)
+@cache
+def weights() -> dict[str, Float[np.ndarray, "f"]]:
+    """Weights of the FEATURES by kind of puzzle, as `bench/cues.py` fitted them on photographs."""
+    stored = json.loads(files("spatial_ssrl.tasks").joinpath("cues.json").read_text(encoding="utf-8"))
+    return {kind: np.array([values.get(name, 0.0) for name in FEATURES]) for kind, values in stored.items()}
 
 
 def orders(n: int) -> list[tuple[int, ...]]:
@@ -69,55 +96,130 @@ def _exchange(order: tuple[int, ...], i: int, j: int) -> tuple[int, ...]:
     return tuple(swapped)
 
 
-def _seams(grids: Grids) -> Float[np.ndarray, "m f"]:
-    """Steps, changes of slope and lack of correlation between each patch and the one to its right, summed."""
-    left, right = grids[:, :, :-1], grids[:, :, 1:, :, ::-1]
-    features = []
-    for width in STRIPS:
-        (ends, before), (starts, after) = _strips(left, width), _strips(right, width)
-        features += [_size(ends - starts), _size(ends - before + starts - after)]
-    ends, starts = _strips(left, 2)[0].mean(axis=-1), _strips(right, 2)[0].mean(axis=-1)
-    features += [1 - _correlation(ends, starts), 1 - _correlation(np.diff(ends), np.diff(starts))]
-    features += [np.abs(_texture(left) - _texture(right)), np.abs(left.mean((-2, -3)) - right.mean((-2, -3))).mean(axis=-1)]
-    return np.stack([np.nansum(feature, axis=(1, 2)) for feature in features], axis=-1)
+def features(tiles: Sequence[np.ndarray], candidates: Candidates, grid: tuple[int, int]) -> Float[np.ndarray, "c f"]:
+    """The FEATURES of every candidate."""
+    raw = np.array(tiles, dtype=np.float32)
+    raw = (raw - raw.mean()) / (raw.std() + 1)
+    looks = _statistics(raw)
+    seams: Float[np.ndarray, "c f"] = np.zeros((len(candidates), 2 * len(SEAMS)))
+    places = np.arange(grid[0] * grid[1]).reshape(grid)
+    pairs = ((raw, places[:, :-1], places[:, 1:]), (raw.swapaxes(1, 2), places[:-1], places[1:]))
+    for turned, first, second in pairs:
+        if first.size:
+            seams += _seams(turned, looks, candidates[:, first.ravel()], candidates[:, second.ravel()])
+    return np.concatenate([seams, _layout(looks, candidates, grid)], axis=1)
 
 
-def _texture(patches: Float32[np.ndarray, "*k s s 3"]) -> Float32[np.ndarray, "*k"]:
-    """Logarithm of the mean step from one pixel to the one below."""
-    return np.log(np.abs(np.diff(patches, axis=-3)).mean(axis=(-1, -2, -3)) + 0.01)
+def _seams(tiles: Tiles, looks: Float32[np.ndarray, "t k"], left: Candidates, right: Candidates) -> Float[np.ndarray, "c f"]:
+    """SEAMS and their rivals, summed over pairs of tiles side by side."""
+    used = np.zeros((len(tiles) + 1, len(tiles) + 1), bool)  # a last row and column for what is unknown
+    used[left, right] = True
+    used[-1], used[:, -1] = False, False
+    i, j = np.nonzero(used)
+    costs = np.zeros((*used.shape, len(SEAMS)), np.float32)
+    costs[i, j] = _costs(tiles, looks, i, j)
+    return np.concatenate([table[left, right].sum(axis=1) for table in (costs, _rivals(costs, used))], axis=1)
 
 
-def _strips(patches: Float32[np.ndarray, "*k s t 3"], width: int) -> list[Float32[np.ndarray, "*k s 3"]]:
-    """The strip at the right edge of each patch, and one a strip's width before it, averaged across."""
-    return [patches[..., -width:, :].mean(axis=-2), patches[..., -3 * width : -2 * width, :].mean(axis=-2)]
+def _rivals(costs: Table, used: np.ndarray) -> Table:
+    """Costs as negative log shares among all pairs with the same first tile, and with the same second."""
+    scaled = costs / (costs[used].std(axis=0) + 1e-6)
+    shares = np.where(used[..., None], np.exp(scaled[used].min(axis=0, initial=0) - scaled), 0)
+    both = shares**2 / (shares.sum(axis=1, keepdims=True) * shares.sum(axis=0) + 1e-12)
+    return np.where(used[..., None], -np.log(both + 1e-9), 0)
 
 
-def _size(difference: Float32[np.ndarray, "*k s 3"]) -> Float32[np.ndarray, "*k"]:
-    return np.abs(difference).mean(axis=(-1, -2))
+def _costs(
+    tiles: Tiles, looks: Float32[np.ndarray, "t k"], i: Int[np.ndarray, "m"], j: Int[np.ndarray, "m"]
+) -> Float32[np.ndarray, "m f"]:
+    """SEAMS of tile i with tile j to its right."""
+    even = (tiles - tiles.mean(axis=(1, 2), keepdims=True)) / (tiles.std(axis=(1, 2), keepdims=True) + 0.08)
+    found = []
+    for picture in (tiles, even):
+        (ends, slopes), (starts, rises) = _borders(picture[:, :, ::-1]), _borders(picture)
+        found += [_size(ends[i] + slopes[i] * gap / 2 - starts[j] - rises[j] * gap / 2) for gap in GAPS]
+        found += [_size(_smooth(ends[i] - starts[j], SMOOTH))]
+    (right, left), grey = _profiles(even), [[p.mean(axis=2) for p in side] for side in _profiles(even)]
+    found += [_unlike(a[i], b[j]) for a, b in zip(*grey, strict=True)]
+    found += [_unlike(_steps(a)[i], _steps(b)[j]) for a, b in zip(*grey, strict=True)]
+    found += [np.mean([_unlike(right[0][i, :, c], left[0][j, :, c]) for c in range(3)], axis=0)]
+    found += [np.log1p(_surprise(tiles[:, :, ::-1], tiles, i, j) + _surprise(tiles, tiles[:, :, ::-1], j, i))]
+    zones = np.abs(_zone(tiles[:, :, ::-1])[i] - _zone(tiles)[j])
+    return np.concatenate([np.stack(found, axis=1), zones, np.abs(looks[i, :COMPARED] - looks[j, :COMPARED])], axis=1)
 
 
-def _correlation(a: Float32[np.ndarray, "*k s"], b: Float32[np.ndarray, "*k s"]) -> Float32[np.ndarray, "*k"]:
-    """The highest correlation of two profiles, shifted along each other by a few pixels."""
-    reach = max(SHIFTS)
-    window = a[..., reach : a.shape[-1] - reach]
-    shifted = [b[..., reach + shift : b.shape[-1] - reach + shift] for shift in SHIFTS]
-    return np.max([_normal_product(window, other) for other in shifted], axis=0)
+def _borders(tiles: Tiles) -> tuple[Float32[np.ndarray, "t s 3"], Float32[np.ndarray, "t s 3"]]:
+    """What lies along the left border of each tile, and its slope outwards."""
+    border = tiles[:, :, :2].mean(axis=2)
+    return border, (border - tiles[:, :, 2:5].mean(axis=2)) / 2.5
 
 
-def _normal_product(a: Float32[np.ndarray, "*k s"], b: Float32[np.ndarray, "*k s"]) -> Float32[np.ndarray, "*k"]:
-    a, b = a - a.mean(axis=-1, keepdims=True), b - b.mean(axis=-1, keepdims=True)
-    norm = np.sqrt((a * a).sum(axis=-1) * (b * b).sum(axis=-1))
-    return (a * b).sum(axis=-1) / (norm + 0.05)
+def _profiles(tiles: Tiles) -> list[list[Float32[np.ndarray, "t s 3"]]]:
+    """Means of strips of DEPTHS along the right and the left border of each tile."""
+    return [[side[:, :, :depth].mean(axis=2) for depth in DEPTHS] for side in (tiles[:, :, ::-1], tiles)]
 
 
-def _layout(grids: Grids) -> Float[np.ndarray, "m f"]:
-    """How brightness, blueness, colour and texture increase down each picture."""
-    grey = grids.mean(axis=-1)
-    channels = (
-        grey,
-        grids[..., 2] - grids[..., 0],
-        np.abs(grids - grey[..., None]).mean(axis=-1),
-        np.abs(np.diff(grey, axis=-1)),
-    )
-    profiles = [np.nan_to_num(channel).mean(axis=(2, 4)).reshape(len(grids), -1) for channel in channels]
-    return np.stack([profile @ np.linspace(-1, 1, profile.shape[1]) / profile.shape[1] for profile in profiles], axis=-1)
+def _zone(tiles: Tiles) -> Float32[np.ndarray, "t 3"]:
+    """Mean, spread and sharpness of what lies along the left border of each tile."""
+    zone = tiles[:, :, :ZONE]
+    sharpness = np.log(np.abs(np.diff(zone, axis=1)).mean(axis=(1, 2, 3)) + 0.01)
+    return np.stack([zone.mean(axis=(1, 2, 3)), zone.std(axis=(1, 2)).mean(axis=1), sharpness], axis=1)
+
+
+def _surprise(a: Tiles, b: Tiles, i: Int[np.ndarray, "m"], j: Int[np.ndarray, "m"]) -> Float32[np.ndarray, "m"]:
+    """How unusual the step from a's left border to b's is among the steps inside a (Gallagher 2012)."""
+    inside = a[:, :, 0] - a[:, :, 1]
+    mean = inside.mean(axis=1, keepdims=True)
+    spread = np.einsum("tlc,tld->tcd", inside - mean, inside - mean) / inside.shape[1] + 0.003 * np.eye(3, dtype=np.float32)
+    step = b[j, :, 0] - a[i, :, 0] - mean[i]
+    return np.einsum("mlc,mcd,mld->m", step, np.linalg.inv(spread)[i], step) / step.shape[1]
+
+
+def _size(difference: Float32[np.ndarray, "m s 3"]) -> Float32[np.ndarray, "m"]:
+    return np.abs(difference).mean(axis=(1, 2))
+
+
+def _smooth(values: Float32[np.ndarray, "m s ..."], width: int) -> Float32[np.ndarray, "m r ..."]:
+    """Moving average along the seam."""
+    total = np.cumsum(values, axis=1)
+    return (total[:, width:] - total[:, :-width]) / width
+
+
+def _steps(profile: Float32[np.ndarray, "t s"]) -> Float32[np.ndarray, "t r"]:
+    return np.abs(np.diff(_smooth(profile, 3), axis=1))
+
+
+def _unlike(a: Float32[np.ndarray, "m s"], b: Float32[np.ndarray, "m s"]) -> Float32[np.ndarray, "m"]:
+    """Minus the highest correlation of two profiles, shifted along each other by a few pixels."""
+    reach, length = max(SHIFTS), a.shape[1]
+    shifted = np.stack([b[:, reach + shift : length - reach + shift] for shift in SHIFTS])
+    window = a[:, reach : length - reach]
+    window, shifted = window - window.mean(axis=-1, keepdims=True), shifted - shifted.mean(axis=-1, keepdims=True)
+    norm = np.sqrt((window**2).sum(axis=-1) * (shifted**2).sum(axis=-1))
+    return -((window * shifted).sum(axis=-1) / (norm + 0.05)).max(axis=0)
+
+
+def _statistics(tiles: Tiles) -> Float32[np.ndarray, "t k"]:
+    """The STATISTICS of each tile."""
+    grey, ramp = tiles.mean(axis=-1), np.linspace(-1, 1, CUE_SIDE, dtype=np.float32)
+    across, down = np.diff(grey, axis=2)[:, :-1], np.diff(grey, axis=1)[:, :, :-1]
+    curve = np.abs(4 * grey[:, 1:-1, 1:-1] - grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1] - grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2])
+    blue, saturation = tiles[..., 2] - tiles[..., :2].mean(axis=-1), np.ptp(tiles, axis=-1)
+    texture = np.log(np.abs(across) + np.abs(down) + 0.05)
+    upper = np.maximum(down, 0) - np.maximum(across, 0)
+    plain = [grey, tiles[..., 0] - tiles[..., 1], blue, saturation]
+    brightness, red_green, blueness, colour = (values.mean(axis=(1, 2)) for values in plain)
+    fine = [np.log(np.abs(steps).mean(axis=(1, 2)) + 0.02) for steps in (across, down, curve)]
+    downward = [(v * ramp[: v.shape[1], None]).mean(axis=(1, 2)) for v in (grey, blue, saturation, texture, upper)]
+    rightward = [(v * ramp[: v.shape[2]]).mean(axis=(1, 2)) for v in (grey, texture)]
+    columns = [brightness, grey.std(axis=(1, 2)), red_green, blueness, colour, *fine, *downward, *rightward]
+    return np.stack(columns, axis=1)
+
+
+def _layout(looks: Float32[np.ndarray, "t k"], candidates: Candidates, grid: tuple[int, int]) -> Float[np.ndarray, "c f"]:
+    """How the STATISTICS add up, and increase downwards, rightwards and outwards."""
+    rows, columns = (np.indices(grid).reshape(2, -1).T - (np.array(grid) - 1) / 2).T
+    distance = np.abs(rows) + np.abs(columns)
+    ways = np.stack([np.ones(rows.size), rows, columns, distance - distance.mean()])
+    table = np.concatenate([looks - looks.mean(axis=0), np.zeros((1, looks.shape[1]), np.float32)])
+    return np.einsum("cpk,wp->cwk", table[candidates], ways).reshape(len(candidates), -1)

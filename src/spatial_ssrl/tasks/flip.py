@@ -13,7 +13,7 @@ import numpy as np
 from spatial_ssrl.grammar import LabelDirection, LabelledWay, LabelTurn
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Margin, Params, pick_wording
-from spatial_ssrl.tasks.cues import CUE_SIDE
+from spatial_ssrl.tasks.cues import CUE_SIDE, Candidates
 from spatial_ssrl.tasks.grid import smallest_difference
 from spatial_ssrl.tasks.patches import PatchParams, PatchTask
 
@@ -90,12 +90,16 @@ class Flip(PatchTask[FlipParams]):
         forms = [true, *(_changed(true, way) for way in self.form.ways)]
         return Margin(smallest_difference(forms), self.min_asymmetry, "grey levels between the patch and its changed forms")
 
-    def candidates(self, scene: Scene, params: FlipParams) -> list[list[RGB]]:
+    def candidates(self, scene: Scene, params: FlipParams) -> tuple[list[RGB], Candidates]:
+        """The picture as it was, and with every other change to the shown one undone."""
         true = self.thumbnails(scene, params, CUE_SIDE)
         shown = self._change(true, params.patch, params.way)
         guesses = [(patch, way) for patch in range(len(true)) for way in self.form.ways]
-        wrong = [guess for guess in guesses if guess != (params.patch, params.way)]
-        return [true, *(self._change(shown, patch, -way) for patch, way in wrong)]
+        guesses.sort(key=lambda guess: guess != (params.patch, params.way))
+        undone = [_changed(shown[patch], -way) for patch, way in guesses]
+        places = np.tile(np.arange(len(shown)), (len(guesses), 1))
+        places[range(len(guesses)), [patch for patch, _ in guesses]] = len(shown) + np.arange(len(guesses))
+        return shown + undone, places
 
     def grammar(self, params: FlipParams) -> LabelledWay:
         return self.form

@@ -14,7 +14,7 @@ import numpy as np
 
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Params, Task
-from spatial_ssrl.tasks.cues import truth_probability
+from spatial_ssrl.tasks.cues import Candidates, truth_probability
 from spatial_ssrl.tasks.grid import THUMBNAIL, Box, cells, equalise, join, resize, slots, take, thumbnail
 from spatial_ssrl.tasks.marks import label_boxes
 
@@ -69,16 +69,16 @@ class PatchTask(Task[P]):
     @property
     @abstractmethod
     def cue_kind(self) -> str:
-        """Which weights of `cues.WEIGHTS` apply."""
+        """Which weights of the cues apply."""
 
     @abstractmethod
-    def candidates(self, scene: Scene, params: P) -> Sequence[Sequence[np.ndarray]]:
-        """Thumbnails of the patches, in row-major order, under every answer that a cue tries, the true one first."""
+    def candidates(self, scene: Scene, params: P) -> tuple[list[RGB], Candidates]:
+        """Thumbnails of patches, and where every answer that a cue tries puts them, the true one first."""
 
     def cue(self, scene: Scene, params: P) -> float:
         """What seams and layout make of the true answer."""
-        candidates = self.candidates(scene, params)
-        return truth_probability(candidates, self.grid, self.cue_kind) * len(candidates)
+        tiles, candidates = self.candidates(scene, params)
+        return truth_probability(tiles, candidates, self.grid, self.cue_kind) * len(candidates)
 
     def draw_cuts(self, frame: Box, rng: np.random.Generator) -> tuple[Box, ...]:
         """What each patch shows of a frame of the picture."""

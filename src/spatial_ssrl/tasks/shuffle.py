@@ -13,7 +13,7 @@ import numpy as np
 from spatial_ssrl.grammar import Permutation
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Margin, Params, pick_wording
-from spatial_ssrl.tasks.cues import CUE_SIDE, orders
+from spatial_ssrl.tasks.cues import CUE_SIDE, UNKNOWN, Candidates, orders
 from spatial_ssrl.tasks.grid import WHITE, smallest_difference
 from spatial_ssrl.tasks.patches import PatchParams, PatchTask
 
@@ -99,11 +99,11 @@ class Shuffle(PatchTask[ShuffleParams]):
         visible = [patch for p, patch in enumerate(self.thumbnails(scene, params)) if p != params.masked]
         return Margin(smallest_difference(visible), self.min_difference, "grey levels between the two most alike patches")
 
-    def candidates(self, scene: Scene, params: ShuffleParams) -> list[list[np.ndarray]]:
-        patches: list[np.ndarray] = list(self.thumbnails(scene, params, CUE_SIDE))
-        if params.masked is not None:
-            patches[params.masked] = np.full(patches[0].shape, np.nan)
-        return [[patches[p] for p in order] for order in orders(len(patches))]
+    def candidates(self, scene: Scene, params: ShuffleParams) -> tuple[list[RGB], Candidates]:
+        """Every order but the shown one."""
+        patches = self.thumbnails(scene, params, CUE_SIDE)
+        tried = np.array([order for order in orders(len(patches)) if order != params.permutation])
+        return patches, np.where(tried == params.masked, UNKNOWN, tried)
 
     def grammar(self, params: ShuffleParams) -> Permutation:
         return Permutation(len(params.permutation))
