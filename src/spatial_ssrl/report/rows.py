@@ -165,7 +165,10 @@ class Picture:
 
     @classmethod
     def create(cls, image: Image, letter: str, side: int) -> "Picture":
-        """A JPEG of an image of a row, at most `side` px, an option half of it. Raises DatasetError when it cannot be decoded."""
+        """An image of a row as a JPEG of at most `side` px, half that for an option.
+
+        Raises DatasetError when it cannot be decoded.
+        """
         try:
             with PIL.Image.open(io.BytesIO(image["bytes"])) as opened:
                 picture = opened.convert("RGB")
