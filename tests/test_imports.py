@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "reward": {"errors", "grammar", "row"},
     "train": {"config", "errors", "grammar", "reward", "rng", "row", "scene", "vlm"},
     "evaluate": {"errors", "grammar", "reward", "rng", "row", "statistics", "vlm"},
-    "report": {"errors", "row", "scene"},
+    "report": {"audit", "errors", "row", "scene"},
     "presets": set(),
 }
 THIRD_PARTY = {

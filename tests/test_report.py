@@ -5,16 +5,18 @@ from html.parser import HTMLParser
 
 import pytest
 
+from spatial_ssrl.audit import Audit, Line
+from spatial_ssrl.audit.result import Matches
 from spatial_ssrl.build import Recipe, build
 from spatial_ssrl.errors import DatasetError, MissingExtraError
 from spatial_ssrl.report import write_report
 from spatial_ssrl.report.curves import draw_curves, read_series
-from spatial_ssrl.report.rows import choose
+from spatial_ssrl.report.rows import choose, pick_extremes
 from spatial_ssrl.row import read_rows, split_files, write_rows
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}'&lt;"
 VOID = {"meta", "img"}
-SECTIONS = {"rows", "counts", "balance", "training", "results", "replies"}
+SECTIONS = {"rows", "counts", "balance", "shortcuts", "margins", "training", "results", "replies"}
 
 
 class Page(HTMLParser):
@@ -167,7 +169,7 @@ def test_hostile_text_is_shown_and_not_obeyed(run, tmp_path):
 @pytest.mark.parametrize(
     ("kept", "sections"),
     [
-        (["data"], {"rows", "counts", "balance"}),
+        (["data"], {"rows", "counts", "balance", "shortcuts", "margins"}),
         (["grpo"], {"training"}),
         (["cold-start", "eval"], {"training", "results", "replies"}),
     ],
@@ -221,3 +223,58 @@ def test_curves_are_averaged_within_the_chart():
     (single,) = draw_curves(read_series([{"step": 7, "accuracy/flip": 0.25}]))
     assert single.title == "Accuracy, flip"
     assert [label for _, label in single.ticks] == ["0%", "50%", "100%"]
+
+
+def write_audit(dataset):
+    """Crop is solved by one solver of three; flip is not; no other variant was audited."""
+    reached = [("crop", "border", "logit", 0.7), ("crop", "border", "best cue", 0.6), ("crop", "edges", "logit", 0.3)]
+    lines = tuple(
+        Line(task, "square" if task == "crop" else "2x2", solver, head, 120, share, share - 0.05, share + 0.05, 0.25, 0.25,
+             share - 0.25, 0.15)
+        for task, solver, head, share in [*reached, ("flip", "look", "logit", 0.262)]
+    )  # fmt: skip
+    audited = {"crop/square": 120, "flip/2x2": 120}
+    audit = Audit("spatial-ssrl audit", str(dataset), 66, audited, lines, Matches(16, 2, 1, ()), None, (), ())
+    audit.write(dataset / "audit.json")
+    return audit
+
+
+def test_an_audit_shows_the_strongest_solvers_and_the_word_of_the_gate(run, tmp_path):
+    audit = write_audit(run / "data")
+    text = Page(write_report(run, tmp_path / "report.html")).text
+    assert "1 of 2 variants pass" in text
+    assert f"crop/square fails {audit.failures[0].removeprefix('crop/square: ')}" in text
+    assert "flip/2x2 passes 120 rows. Chance 25.0%, limit 40.0%. look logit 26.2% 21% to 31%" in text
+    assert (
+        "border logit 70.0% 65% to 75% edges logit 30.0% 25% to 35% 0% 25% 50% 75% 100% 1 weaker attacks border best cue"
+        in text
+    )
+    assert "Of 16 pictures, 2 pairs within a split and 1 pairs across splits are nearly the same" in text
+
+
+def test_without_an_audit_the_page_says_how_to_get_one(dataset, tmp_path):
+    text = Page(write_report(dataset, tmp_path / "report.html")).text
+    assert f"Not audited yet: spatial-ssrl audit {dataset} measures" in text
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"lines": []}'])
+def test_a_broken_audit_is_told(run, tmp_path, content):
+    (run / "data" / "audit.json").write_text(content)
+    with pytest.raises(DatasetError, match=r"audit\.json is not an audit; run `spatial-ssrl audit` again"):
+        write_report(run, tmp_path / "report.html")
+
+
+def test_the_least_and_the_most_decided_rows_are_shown(dataset, tmp_path):
+    text = Page(write_report(dataset, tmp_path / "report.html")).text
+    rows = [row for split in ("train", "test") for row in read_rows(dataset, split) if row["variant"] == "square"]
+    margins = sorted(row["margin"] for row in rows)
+    shown = text[text.index("Least and most decided") :]
+    shown = shown[shown.index("crop/square") :]
+    places = [shown.index(f"{word} decided Margin {value:.3g} , at least") for word, value in
+              zip(("Least", "Next least", "Next most", "Most"), (*margins[:2], *margins[-2:]), strict=True)]  # fmt: skip
+    assert places == sorted(places)
+
+
+def test_extremes_do_not_overlap():
+    rows = [{"id": str(i), "margin": m} for i, m in enumerate((3, 1, 2))]
+    assert [[row["margin"] for row in part] for part in pick_extremes(rows, 2)] == [[1, 2], [3]]

@@ -208,6 +208,21 @@ def test_bad_files_are_skipped_counted_and_listed(tmp_path, cli):
     assert set(manifest["unserved"]) == {"depth/order3", "position/single", "position/diagonal"}
 
 
+def test_a_file_that_is_there_twice_gives_its_rows_once(tmp_path, cli):
+    for name in ("once", "twice"):
+        (tmp_path / name).mkdir()
+        bad_folder(tmp_path / name)
+    copy = tmp_path / "twice" / "later" / "copy.jpg"
+    copy.parent.mkdir()
+    copy.write_bytes((tmp_path / "twice" / "good1.jpg").read_bytes())
+    for name in ("once", "twice"):
+        done = cli("build", tmp_path / name, "--n", 24, "--out", tmp_path / f"{name}-out")
+        assert done.returncode == 0, done.stderr
+    assert digests(tmp_path / "once-out") == digests(tmp_path / "twice-out")
+    manifest = json.loads((tmp_path / "twice-out" / "manifest.json").read_text())
+    assert manifest["skipped"]["folder:later/copy.jpg"] == "same file as folder:good1.jpg"
+
+
 def test_strict_inputs_stop_at_a_bad_file(tmp_path, cli):
     (tmp_path / "in").mkdir()
     bad_folder(tmp_path / "in")

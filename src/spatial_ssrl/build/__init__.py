@@ -68,6 +68,7 @@ def _make_shards(plan: Plan, out: Path, workers: int, progress: Callable[[int, i
 def _manifest(plan: Plan, account: dict[str, Any], command: str) -> dict[str, Any]:
     return {
         **account,
+        "skipped": {copy: f"same file as {first}" for copy, first in plan.copies} | account["skipped"],
         "command": command,
         "fingerprint": plan.fingerprint,
         "recipe": plan.recipe.model_dump(mode="json"),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from spatial_ssrl.build.copies import find_copies
 from spatial_ssrl.build.recipe import Entry, Recipe
 from spatial_ssrl.errors import SourceError
 from spatial_ssrl.rng import digest, generator
@@ -35,6 +36,8 @@ class Plan:
     recipe: Recipe
     sources: tuple[Source, ...]
     refs: tuple[SceneRef, ...]
+    copies: tuple[tuple[str, str], ...] = ()
+    """Files left out since an earlier file is the same, and that file, as source:key."""
     strict_inputs: bool = False
     """A file that cannot be used ends the build, rather than being skipped and listed."""
 
@@ -43,7 +46,8 @@ class Plan:
         """List the sources. Raises SourceError when one gives no scene, or none serves a variant."""
         sources = tuple(open_source(text, recipe.n, recipe.seed) for text in recipe.sources)
         refs = tuple(SceneRef(i, key, s.has_depth) for i, s in enumerate(sources) for key in s.list_keys())
-        plan = cls(recipe, sources, refs, strict_inputs)
+        refs, copies = _without_copies(refs, sources)
+        plan = cls(recipe, sources, refs, copies, strict_inputs)
         if not plan.entries:
             raise SourceError(f"the recipe's tasks need depth, which no source of {', '.join(recipe.sources)} has")
         return plan
@@ -100,6 +104,18 @@ class Plan:
         """Hash of all that decides the rows, by which a resumed build knows its own folder."""
         refs = digest(*(part for ref in self.refs for part in (ref.source, ref.key)))
         return digest(self.recipe.model_dump_json(), repr(self.sources), refs)
+
+
+def _without_copies(
+    refs: tuple[SceneRef, ...], sources: tuple[Source, ...]
+) -> tuple[tuple[SceneRef, ...], tuple[tuple[str, str], ...]]:
+    """Scenes in their order less those whose picture is the same file as another's; one with depth is kept first."""
+    files = [(ref, path) for ref in refs if (path := sources[ref.source].file(ref.key))]
+    files.sort(key=lambda item: not item[0].has_depth)
+    copies = find_copies([path for _, path in files])
+    left_out = {files[i][0] for i in copies}
+    names = [f"{sources[ref.source].name}:{ref.key}" for ref, _ in files]
+    return tuple(ref for ref in refs if ref not in left_out), tuple((names[i], names[j]) for i, j in copies.items())
 
 
 def split_of(scene_id: str, splits: Mapping[str, float]) -> str:

@@ -8,21 +8,23 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 import PIL.Image
 
+from spatial_ssrl.audit import Audit
 from spatial_ssrl.errors import DatasetError
 from spatial_ssrl.report.reading import Json, read_json, split_order
-from spatial_ssrl.row import Image, Row, read_rows
+from spatial_ssrl.report.shortcuts import Verdict, verdicts_of
+from spatial_ssrl.row import Image, Row, pick_rows, read_rows
 
 MANIFEST_KEYS = ("command", "counts", "drops", "fingerprint", "recipe", "scenes", "short", "skipped", "unserved", "versions")
 FACTS = ("id", "task", "variant", "level", "answer", "grammar", "chance", "margin", "scene_id", "split")
 """Columns that are read of every row; pictures are read of the rows that are shown."""
 
-EXAMPLES = 3
-PICTURE_SIDE, OPTION_SIDE = 480, 240
+EXAMPLES, EXTREMES = 3, 2
+PICTURE_SIDE, SMALL_SIDE = 480, 360
+"""Longer side of a puzzle's picture as shown, in pixels; options have half of it."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,16 @@ class Data:
     folder: Path
     manifest: Json
     facts: tuple[Row, ...]
+    audit: Audit | None
+    """What `audit.json` holds, where there is one."""
 
     @classmethod
     def read(cls, folder: Path) -> "Data":
         manifest = read_json(folder / "manifest.json", MANIFEST_KEYS)
         splits = sorted(manifest["counts"], key=split_order, reverse=True)
-        return cls(folder, manifest, tuple(row for split in splits for row in read_rows(folder, split, FACTS)))
+        facts = tuple(row for split in splits for row in read_rows(folder, split, FACTS))
+        audit = folder / "audit.json"
+        return cls(folder, manifest, facts, Audit.read(audit) if audit.is_file() else None)
 
     @property
     def splits(self) -> dict[str, int]:
@@ -91,19 +97,40 @@ class Data:
         rows = self.fetch([row for picked in chosen.values() for row in picked])
         return {task: [self.show(rows[row["id"]]) for row in picked] for task, picked in chosen.items()}
 
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """What the audit says of each variant."""
+        return verdicts_of(self.audit, self.variants) if self.audit else []
+
+    @property
+    def extremes(self) -> "dict[str, tuple[list[Example], list[Example]]]":
+        """The least and the most decided rows of each variant, the extreme ones first."""
+        groups: dict[str, list[Row]] = {name: [] for name in self.variants}
+        for row in self.facts:
+            groups.setdefault(f"{row['task']}/{row['variant']}", []).append(row)
+        chosen = {name: pick_extremes(rows, EXTREMES) for name, rows in groups.items() if rows}
+        rows = self.fetch([row for least, most in chosen.values() for row in least + most])
+        shown = {i: self.show(row, SMALL_SIDE) for i, row in rows.items()}
+        return {
+            name: ([shown[row["id"]] for row in least], [shown[row["id"]] for row in most])
+            for name, (least, most) in chosen.items()
+        }
+
     def fetch(self, facts: Iterable[Row]) -> dict[str, Row]:
         """Whole rows, pictures included, by id."""
         wanted: dict[str, set[str]] = {}
         for fact in facts:
             wanted.setdefault(fact["split"], set()).add(fact["id"])
-        found: list[Row] = []
-        for split, ids in wanted.items():
-            found += islice((row for row in read_rows(self.folder, split) if row["id"] in ids), len(ids))
-        return {row["id"]: row for row in found}
+        return {row["id"]: row for split, ids in wanted.items() for row in pick_rows(self.folder, split, ids)}
 
-    def show(self, row: Row) -> "Example":
-        """A row made ready for the page."""
-        return Example.create(row, max(fact["margin"] for fact in self.tasks[row["task"]]))
+    def show(self, row: Row, side: int = PICTURE_SIDE) -> "Example":
+        """A row made ready for the page, its picture at most `side` px."""
+        return Example.create(row, self.largest_margins[row["task"]], side)
+
+    @cached_property
+    def largest_margins(self) -> dict[str, float]:
+        """By task."""
+        return {task: max(row["margin"] for row in rows) for task, rows in self.tasks.items()}
 
 
 def choose(rows: Sequence[Row], n: int) -> list[Row]:
@@ -115,6 +142,12 @@ def choose(rows: Sequence[Row], n: int) -> list[Row]:
         used.update(_traits(row))
         chosen.append(row)
     return sorted(chosen, key=lambda row: row["level"])
+
+
+def pick_extremes(rows: Sequence[Row], n: int) -> tuple[list[Row], list[Row]]:
+    """The `n` rows of smallest margin, and of the rest the `n` of largest; the extreme ones first."""
+    ranked = sorted(rows, key=lambda row: (row["margin"], row["id"]))
+    return ranked[:n], ranked[n:][: -n - 1 : -1]
 
 
 def _traits(row: Row) -> list[object]:
@@ -131,14 +164,17 @@ class Picture:
     letter: str
 
     @classmethod
-    def create(cls, image: Image, letter: str) -> "Picture":
-        """A smaller JPEG of an image of a row. Raises DatasetError when it cannot be decoded."""
+    def create(cls, image: Image, letter: str, side: int) -> "Picture":
+        """An image of a row as a JPEG of at most `side` px, half that for an option.
+
+        Raises DatasetError when it cannot be decoded.
+        """
         try:
             with PIL.Image.open(io.BytesIO(image["bytes"])) as opened:
                 picture = opened.convert("RGB")
         except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
             raise DatasetError(f"picture {image['path']} cannot be decoded: {error}; build the dataset again") from None
-        side = OPTION_SIDE if letter else PICTURE_SIDE
+        side = side // 2 if letter else side
         picture.thumbnail((side, side))
         buffer = io.BytesIO()
         picture.save(buffer, "JPEG", quality=85, subsampling=0, optimize=True)
@@ -155,9 +191,9 @@ class Example:
     largest_margin: float
 
     @classmethod
-    def create(cls, row: Row, largest_margin: float) -> "Example":
+    def create(cls, row: Row, largest_margin: float, side: int) -> "Example":
         letters = re.findall(r"(?:^([A-Z])\. )?<image>", row["problem"], re.MULTILINE)
-        pictures = map(Picture.create, row["images"], letters)
+        pictures = [Picture.create(image, letter, side) for image, letter in zip(row["images"], letters, strict=False)]
         question = re.sub(r"^(?:[A-Z]\. )?<image>\n?|<image>", "", row["problem"], flags=re.MULTILINE)
         return cls(row, tuple(pictures), question.strip(), largest_margin)
 

@@ -25,6 +25,10 @@ class Source(ABC):
     def list_keys(self) -> Sequence[str]:
         """Keys of the scenes, sorted. Raises SourceError, naming what was looked for, when there are none."""
 
+    def file(self, key: str) -> Path | None:
+        """The picture's file; None where the picture is rendered."""
+        return None
+
     @abstractmethod
     def load(self, key: str, with_depth: bool = True) -> Scene:
         """The scene of a key, without its depth unless asked for. Raises SceneError when its files cannot be used."""
@@ -50,6 +54,9 @@ class PathSource(Source):
             return cls(root, **{name: _convert(value, known[name]) for name, value in options.items()})
         except ValueError as error:
             raise SourceError(f"{cls.name}: {error}") from None
+
+    def file(self, key: str) -> Path | None:
+        return (self.root.parent if self.root.is_file() else self.root) / key
 
     def find(self, suffixes: tuple[str, ...]) -> list[Path]:
         """Files under the root with one of these suffixes, at any depth, links to folders not followed."""
