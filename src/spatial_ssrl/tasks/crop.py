@@ -96,31 +96,28 @@ class Crop(Task[CropParams]):
         return (left, top, left + width, top + height), (x, y, x + side, y + side)
 
     def _draw_elsewhere(self, scene: Scene, rng: np.random.Generator) -> tuple[Box, Box, list[Box]]:
-        """Frame, hole, true part, and three parts that nobody sees, a drawn number of which look more fitting to a cue.
-
-        Several holes are tried for the one number: the true part's rank is uniform where the scene allows it.
-        """
-        better = int(rng.integers(OPTIONS))
+        """Frame, hole, true part, and three parts that nobody sees; of several holes the first that gives them."""
         for _ in range(TRIES):
             frame, hole = self.draw_hole(scene.size, rng)
-            cuts = self._choose(scene, frame, hole, better, rng)
+            cuts = self._choose(scene, frame, hole, rng)
             if len(cuts) == OPTIONS:
                 break
         return frame, hole, cuts
 
-    def _choose(self, scene: Scene, frame: Box, hole: Box, better: int, rng: np.random.Generator) -> list[Box]:
-        """The true part, and as many as there are of `better` that fit better and three less that do not: the most alike."""
+    def _choose(self, scene: Scene, frame: Box, hole: Box, rng: np.random.Generator) -> list[Box]:
+        """The true part and three others, where these are the four of the pool that the cues believe most.
+
+        Nothing in the choice depends on which part is the true one: distractors picked for their likeness to it
+        would give it away as the one in their middle.
+        """
         boxes = self.draw_pool(scene.size, frame, hole, rng)
         tiles, candidates = self.candidates(scene, frame, hole, boxes)
-        parts, said = tiles[-len(boxes) :], evidence(tiles, candidates, (3, 3), "crop")
-        gain, unlike = said.sum(axis=1) - said[0].sum(), np.linalg.norm(said - said[0], axis=1)
-        chosen = [0]
-        for wanted, side in ((better, gain > 0), (OPTIONS - 1 - better, gain <= 0)):
-            for i in sorted(np.flatnonzero(side), key=lambda i: unlike[i]):
-                if wanted and min(difference(parts[i], parts[j]) for j in chosen) >= self.min_difference:
-                    chosen.append(int(i))
-                    wanted -= 1
-        return [boxes[i] for i in chosen]
+        parts, scores = tiles[-len(boxes) :], evidence(tiles, candidates, (3, 3), "crop").sum(axis=1)
+        chosen: list[int] = []
+        for i in map(int, np.argsort(-scores)):
+            if len(chosen) < OPTIONS and all(difference(parts[i], parts[j]) >= self.min_difference for j in chosen):
+                chosen.append(i)
+        return [boxes[i] for i in sorted(chosen)] if 0 in chosen else []
 
     def draw_pool(self, size: tuple[int, int], frame: Box, hole: Box, rng: np.random.Generator) -> list[Box]:
         """What the true option shows, and up to POOL boxes of about that size outside the frame."""
