@@ -6,7 +6,7 @@ A chain lists regions in the order of the answer, or the region asked for and th
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, permutations
 from typing import ClassVar
 
 import numpy as np
@@ -21,7 +21,8 @@ from spatial_ssrl.tasks.regions import Regions, apart, find_regions, normalise, 
 
 BANDS = 3
 CANDIDATES_A_BAND = 32
-MOST_TRIPLES = 2000
+RATIO_BANDS, CANDIDATES_A_RATIO_BAND = 8, 24
+MOST_TRIPLES = 6000
 """Triples of regions to which a fourth is sought."""
 COUNTS = {3: "three", 4: "four"}
 CHOICE = {"nearest": "nearest to", "farthest": "farthest from"}
@@ -99,7 +100,7 @@ class DepthOrder(Task[DepthParams]):
         self, scene: Scene, regions: Regions, spacing: int, rng: np.random.Generator
     ) -> Int[np.ndarray, "k 2"] | None:
         """A uniform choice among chains of sampled regions, or None."""
-        places = _sample_by_band(regions, self.max_range, rng)
+        places = (_sample_by_ratio if self.balanced else _sample_by_band)(regions, self.max_range, rng)
         rise = np.abs(places[:, None, 0] - places[None, :, 0])
         clear = apart(places, spacing) & (rise >= self.min_rise * regions.normalised.shape[0])
         chains = self._grow_chains(self._before(scene, regions, places) & clear, clear, rng)
@@ -130,12 +131,20 @@ class DepthOrder(Task[DepthParams]):
     def _with_drawn_heights(
         self, chains: Int[np.ndarray, "m k"], rows: Int[np.ndarray, "n"], rng: np.random.Generator
     ) -> Int[np.ndarray, "l k"]:
-        """The chains whose heights are in a drawn order; none where no chain has the reverse, which is drawn as often."""
+        """The chains whose heights are in a drawn order; none where the scene lacks one that is drawn as often.
+
+        Hardly a scene has all 24 orders of four: of them, the number of pairs that are out of order counts.
+        """
         asked = 1 if self.variant in CHOICE else self.count
         ranks = rows[chains].argsort(axis=1).argsort(axis=1)[:, :asked]
         wanted = rng.permutation(self.count)[:asked]
-        reverse = (ranks == self.count - 1 - wanted).all(axis=1)
-        return chains[(ranks == wanted).all(axis=1) & reverse.any()]
+        if asked == 4:
+            ranks, wanted = _inversions(ranks), _inversions(wanted)
+            others = [np.array([6]) - wanted]
+        else:
+            others = [np.array(order) for order in permutations(range(self.count), asked)]
+        available = all((ranks == other).all(axis=1).any() for other in others)
+        return chains[(ranks == wanted).all(axis=1) & available]
 
     def render(self, scene: Scene, params: DepthParams) -> list[RGB]:
         return [draw_marks(scene.rgb, params.centres, params.half, params.badge)]
@@ -160,8 +169,9 @@ class DepthOrder(Task[DepthParams]):
         spans = [_span(scene, centre, params.half) for centre in params.centres]
         steps = [(spans[nearer - 1][1], spans[farther - 1][0]) for nearer, farther in self._compared(params)]
         if self.min_sigmas:
-            sigmas = min(float(steps_in_noise(end, start, scene.depth_unit)) for end, start in steps)
-            return Margin(sigmas, self.min_sigmas, "standard deviations of the noise of compared regions")
+            ends, starts = np.array(steps, dtype=np.float32).T
+            sigmas = steps_in_noise(ends, starts, scene.depth_unit)
+            return Margin(float(sigmas.min()), self.min_sigmas, "standard deviations of the noise of compared regions")
         gaps = [normalise(np.array(step, dtype=np.float32), *params.limits) for step in steps]
         gap = min(float(start - end) for end, start in gaps)
         return Margin(gap, self.min_gap, "normalised depth between compared regions")
@@ -175,6 +185,12 @@ class DepthOrder(Task[DepthParams]):
 
     def grammar(self, params: DepthParams) -> Grammar:
         return Label(self.count, first=1) if self.variant in CHOICE else Permutation(self.count, first=1)
+
+
+def _inversions(ranks: Int[np.ndarray, "*m k"]) -> Int[np.ndarray, "*m 1"]:
+    """How many pairs of ranks fall."""
+    first, second = np.triu_indices(ranks.shape[-1], 1)
+    return (ranks[..., first] > ranks[..., second]).sum(axis=-1, keepdims=True)
 
 
 def _span(scene: Scene, centre: tuple[int, int], half: int) -> tuple[float, float]:
@@ -192,3 +208,15 @@ def _sample_by_band(regions: Regions, max_range: float, rng: np.random.Generator
     edges[-1] = np.inf
     bands = [flat & (regions.nearest >= low) & (regions.nearest < high) for low, high in pairwise(edges)]
     return np.concatenate([sample(rng, band, CANDIDATES_A_BAND) for band in bands])
+
+
+def _sample_by_ratio(regions: Regions, max_range: float, rng: np.random.Generator) -> Int[np.ndarray, "n 2"]:
+    """Flat regions, equally many from each of several depths, which are steps of one ratio apart."""
+    flat = regions.flat(max_range)
+    depths = np.where(flat, regions.to_depth(regions.nearest), np.float32(np.nan))
+    if not flat.any():
+        return np.zeros((0, 2), int)
+    edges = np.geomspace(np.nanmin(depths), np.nanmax(depths), RATIO_BANDS + 1)
+    edges[-1] = np.inf
+    bands = [(depths >= low) & (depths < high) for low, high in pairwise(edges)]
+    return np.concatenate([sample(rng, band, CANDIDATES_A_RATIO_BAND) for band in bands])

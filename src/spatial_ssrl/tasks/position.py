@@ -187,8 +187,8 @@ class Position(Task[PositionParams]):
         assert scene.depth is not None
         (x1, y1), (x2, y2) = params.points
         if self.min_sigmas:
-            sigmas = abs(steps_in_noise(scene.depth[y1, x1], scene.depth[y2, x2], scene.depth_unit))
-            return Margin(float(sigmas), self.min_sigmas, "standard deviations of the noise of both depths")
+            sigmas = np.abs(steps_in_noise(scene.depth[[y1], [x1]], scene.depth[[y2], [x2]], scene.depth_unit))
+            return Margin(float(sigmas[0]), self.min_sigmas, "standard deviations of the noise of both depths")
         z1, z2 = normalise(scene.depth[[y1, y2], [x1, x2]], *params.limits)
         shares = (abs(x2 - x1) / self._min_dx(scene), abs(float(z2 - z1)) / self.min_depth)
         return Margin(
