@@ -10,11 +10,12 @@ from itertools import pairwise, permutations
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from spatial_ssrl.grammar import Grammar, Label, Permutation
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
+from spatial_ssrl.tasks.markcues import lift_of_truth, look_of_marks
 from spatial_ssrl.tasks.marks import draw_marks, mark_spacing
 from spatial_ssrl.tasks.noise import steps_in_noise
 from spatial_ssrl.tasks.regions import Regions, apart, find_regions, normalise, sample, sizes
@@ -175,6 +176,20 @@ class DepthOrder(Task[DepthParams]):
         gaps = [normalise(np.array(step, dtype=np.float32), *params.limits) for step in steps]
         gap = min(float(start - end) for end, start in gaps)
         return Margin(gap, self.min_gap, "normalised depth between compared regions")
+
+    def candidates(self, scene: Scene, params: DepthParams) -> Float[np.ndarray, "m f"]:
+        """How well each answer agrees with place and look of the marks, the true one first.
+
+        An order counts from 1 for its first mark to -1 for its last one; a choice has the numbers of its mark.
+        """
+        looks = look_of_marks(scene.rgb, params.centres, params.half)
+        true = [label - 1 for label in params.order]
+        if self.variant in CHOICE:
+            return looks[[*true, *(i for i in range(self.count) if i not in true)]]
+        return np.array([np.linspace(1, -1, self.count) @ looks[list(order)] for order in permutations(true)])
+
+    def cue(self, scene: Scene, params: DepthParams) -> float:
+        return lift_of_truth(self.candidates(scene, params), self.variant)
 
     def _compared(self, params: DepthParams) -> list[tuple[int, int]]:
         """Markers of a nearer and a farther region, for each step that the answer rests on."""

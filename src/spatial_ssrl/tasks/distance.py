@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from spatial_ssrl.grammar import Letter
 from spatial_ssrl.scene import RGB, Intrinsics, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
+from spatial_ssrl.tasks.markcues import lift_of_truth, look_of_marks
 from spatial_ssrl.tasks.marks import draw_marks, mark_spacing
 from spatial_ssrl.tasks.noise import noise_of
 from spatial_ssrl.tasks.regions import apart, find_regions, sample, sizes
@@ -138,6 +139,19 @@ class Distance(Task[DistanceParams]):
         pairs = _measure(scene, np.array(params.points)[:, ::-1].reshape(2, 2, 2))
         sigmas = np.ptp(pairs.length) / np.hypot(*pairs.noise)
         return Margin(float(sigmas), self.min_sigmas, "standard deviations of the noise of both distances")
+
+    def candidates(self, scene: Scene, params: DistanceParams) -> Float[np.ndarray, "2 f"]:
+        """Lengths in the picture, and what place and look of the marks add up to and differ by; the true pair first."""
+        points = np.array(params.points, float).reshape(2, 2, 2)
+        across, down = np.abs(points[:, 1] - points[:, 0]).T / scene.size[1]
+        length = np.log(np.hypot(across, down))
+        ends = look_of_marks(scene.rgb, params.points, params.half).reshape(2, 2, -1)
+        sums, steps = ends.sum(axis=1), np.abs(ends[:, 1] - ends[:, 0])
+        pairs = np.column_stack([length, across, down, sums, steps])
+        return pairs if params.farther == CHOICES[0] else pairs[::-1]
+
+    def cue(self, scene: Scene, params: DistanceParams) -> float:
+        return lift_of_truth(self.candidates(scene, params), self.name)
 
     def grammar(self, params: DistanceParams) -> Letter:
         return Letter(len(CHOICES))

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from spatial_ssrl.grammar import Letter
 from spatial_ssrl.scene import RGB, Depth, Intrinsics, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
+from spatial_ssrl.tasks.markcues import lift_of_truth, look_of_marks
 from spatial_ssrl.tasks.marks import draw_marks, mark_spacing
 from spatial_ssrl.tasks.noise import steps_in_noise
 from spatial_ssrl.tasks.regions import apart, find_regions, normalise, sample, sizes
@@ -194,6 +195,17 @@ class Position(Task[PositionParams]):
         return Margin(
             min(abs(share - 1) for share in shares), self.min_share, "share of the threshold that decides the direction"
         )
+
+    def candidates(self, scene: Scene, params: PositionParams) -> Float[np.ndarray, "2 f"]:
+        """How well each sign of dz agrees with place and look of the marks, the true one first; dx is plain to see."""
+        first, second = look_of_marks(scene.rgb, params.points, params.half)
+        (x1, y1), (x2, y2) = params.points
+        assert scene.depth is not None
+        step = (second - first) * np.sign(scene.depth[y2, x2] - scene.depth[y1, x1])
+        return np.stack([step, -step])
+
+    def cue(self, scene: Scene, params: PositionParams) -> float:
+        return lift_of_truth(self.candidates(scene, params), "position")
 
     def grammar(self, params: PositionParams) -> Letter:
         return Letter(len(params.choices))
