@@ -38,7 +38,7 @@ MARK_KINDS = {
     "distance": ("distance/pairs",),
 }
 MAX_SIDE = 640
-DRAWS, MARK_DRAWS = 2, 16
+DRAWS, MARK_DRAWS = 2, 10
 RIDGE = 1e-3
 NOTHING = 1e-6
 """Features whose deviation is below this do not tell candidates apart."""

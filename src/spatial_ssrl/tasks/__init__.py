@@ -41,7 +41,8 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
             "guard": 1.3,
             "min_rise": 0.03,
             "balanced": True,
-            "redraws": 3,
+            "redraws": 6,
+            "max_lift": 0.5,
         },
         "position": {
             "min_pixels": 44.0,
@@ -51,9 +52,11 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
             "min_angle": 25.0,
             "min_rise": 0.05,
             "balanced": True,
+            "redraws": 6,
+            "max_lift": 0.6,
         },
         "position/single": None,
-        "distance": {"guard": 1.3, "spread": (0.7, 0.3), "redraws": 3},
+        "distance": {"guard": 1.3, "spread": (0.7, 0.3), "redraws": 6, "max_lift": 0.6},
         "flip": {"disguise": _APART, "min_asymmetry": 25.0, "redraws": 4, "max_lift": 1.0},
     },
 }

@@ -23,7 +23,7 @@ from spatial_ssrl.tasks.regions import Regions, apart, find_regions, normalise, 
 BANDS = 3
 CANDIDATES_A_BAND = 32
 RATIO_BANDS, CANDIDATES_A_RATIO_BAND = 8, 24
-MOST_TRIPLES = 6000
+MOST_TRIPLES = 3000
 """Triples of regions to which a fourth is sought."""
 COUNTS = {3: "three", 4: "four"}
 CHOICE = {"nearest": "nearest to", "farthest": "farthest from"}
@@ -136,16 +136,19 @@ class DepthOrder(Task[DepthParams]):
 
         Hardly a scene has all 24 orders of four: of them, the number of pairs that are out of order counts.
         """
-        asked = 1 if self.variant in CHOICE else self.count
-        ranks = rows[chains].argsort(axis=1).argsort(axis=1)[:, :asked]
-        wanted = rng.permutation(self.count)[:asked]
-        if asked == 4:
-            ranks, wanted = _inversions(ranks), _inversions(wanted)
-            others = [np.array([6]) - wanted]
-        else:
-            others = [np.array(order) for order in permutations(range(self.count), asked)]
-        available = all((ranks == other).all(axis=1).any() for other in others)
-        return chains[(ranks == wanted).all(axis=1) & available]
+        keys = self._height_keys(rows[chains])
+        wanted = rng.permutation(self.count)
+        alike = [wanted, wanted[::-1]] if self.count == 4 and self.variant not in CHOICE else permutations(range(self.count))
+        available = np.isin(self._height_keys(np.array(list(alike))), keys).all()
+        return chains[(keys == self._height_keys(wanted[None])) & available]
+
+    def _height_keys(self, heights: Int[np.ndarray, "m k"]) -> Int[np.ndarray, "m"]:
+        """A number for each order of heights that is told from others: the rank of a choice, or which steps go up."""
+        first, second = np.triu_indices(self.count, 1)
+        rises = heights[:, first] > heights[:, second]
+        if self.variant in CHOICE:
+            return rises[:, : self.count - 1].sum(axis=1)
+        return rises @ (1 << np.arange(3)) if self.count == 3 else rises.sum(axis=1)
 
     def render(self, scene: Scene, params: DepthParams) -> list[RGB]:
         return [draw_marks(scene.rgb, params.centres, params.half, params.badge)]
@@ -202,12 +205,6 @@ class DepthOrder(Task[DepthParams]):
         return Label(self.count, first=1) if self.variant in CHOICE else Permutation(self.count, first=1)
 
 
-def _inversions(ranks: Int[np.ndarray, "*m k"]) -> Int[np.ndarray, "*m 1"]:
-    """How many pairs of ranks fall."""
-    first, second = np.triu_indices(ranks.shape[-1], 1)
-    return (ranks[..., first] > ranks[..., second]).sum(axis=-1, keepdims=True)
-
-
 def _span(scene: Scene, centre: tuple[int, int], half: int) -> tuple[float, float]:
     """Nearest and farthest depth of a region."""
     assert scene.depth is not None
@@ -228,10 +225,10 @@ def _sample_by_band(regions: Regions, max_range: float, rng: np.random.Generator
 def _sample_by_ratio(regions: Regions, max_range: float, rng: np.random.Generator) -> Int[np.ndarray, "n 2"]:
     """Flat regions, equally many from each of several depths, which are steps of one ratio apart."""
     flat = regions.flat(max_range)
-    depths = np.where(flat, regions.to_depth(regions.nearest), np.float32(np.nan))
+    depths = regions.to_depth(regions.nearest)
     if not flat.any():
         return np.zeros((0, 2), int)
-    edges = np.geomspace(np.nanmin(depths), np.nanmax(depths), RATIO_BANDS + 1)
+    edges = np.geomspace(depths[flat].min(), depths[flat].max(), RATIO_BANDS + 1)
     edges[-1] = np.inf
-    bands = [(depths >= low) & (depths < high) for low, high in pairwise(edges)]
+    bands = [flat & (depths >= low) & (depths < high) for low, high in pairwise(edges)]
     return np.concatenate([sample(rng, band, CANDIDATES_A_RATIO_BAND) for band in bands])
