@@ -23,7 +23,7 @@ from spatial_ssrl.tasks.noise import noise_of
 from spatial_ssrl.tasks.regions import apart, find_regions, sample, sizes
 
 CANDIDATES = 160
-PAIRS = 320
+PAIRS = 240
 """Pairs of points that are compared with each other."""
 CLOSE = 0.2
 """How far a difference may be from the drawn one, as a share of the largest that is drawn."""
