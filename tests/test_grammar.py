@@ -80,7 +80,7 @@ def test_every_canonical_answer_parses_to_itself(spec):
 
 @pytest.mark.parametrize("spec", ["", "letter", "letter:x", "letter:4:4", "word:3"])
 def test_unknown_forms_are_refused(spec):
-    with pytest.raises(GrammarError, match="known: letter, permutation, label-direction"):
+    with pytest.raises(GrammarError, match="known: letter, permutation, label, label-direction"):
         Grammar.from_spec(spec)
 
 

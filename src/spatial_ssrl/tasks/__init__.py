@@ -44,6 +44,8 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
             "redraws": 6,
             "max_lift": 0.5,
         },
+        "depth/nearest": {"max_lift": 0.3, "redraws": 8},
+        "depth/farthest": {"max_lift": 0.3, "redraws": 8},
         "position": {
             "min_pixels": 44.0,
             "min_depth": 0.055,
