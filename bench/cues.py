@@ -1,14 +1,15 @@
-"""Fit the weights of the seam and layout cues on photographs, for tasks/cues.json.
+"""Fit the weights of the cheap cues that strict draws are balanced against, for tasks/cues.json.
 
-python bench/cues.py PHOTOS... [--out FILE]
+python bench/cues.py SOURCE... [--out FILE]
 
-A JSON line a variant says how many rows, drawn from photographs but not balanced, the cue solves when it is fitted
-on every second photograph and asked about the others. The weights that are written are fitted on all.
+Sources of photographs are for the cues of seams and layout, sources with depth for those of marks. A JSON line a
+variant says how many rows, drawn but not balanced, the cue solves when it is fitted on every second scene and asked
+about the others. The weights that are written are fitted on all; those of kinds that these scenes lack are kept.
 """
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ import numpy as np
 from scipy.optimize import minimize
 
 from spatial_ssrl.rng import generator
-from spatial_ssrl.scene import Scene, read_rgb
-from spatial_ssrl.tasks import make_task
+from spatial_ssrl.scene import Scene
+from spatial_ssrl.sources import open_source
+from spatial_ssrl.tasks import Drop, make_task
 from spatial_ssrl.tasks.crop import OPTIONS, Crop
-from spatial_ssrl.tasks.cues import FEATURES, features
+from spatial_ssrl.tasks.cues import features
 from spatial_ssrl.tasks.patches import PatchTask
 
 KINDS = {
@@ -29,28 +31,42 @@ KINDS = {
     "crop": ("crop/square",),
     "flip": ("flip/2x2", "flip/2x2-turned"),
 }
+MARK_KINDS = {
+    "order3": ("depth/order3",),
+    "order4": ("depth/order4",),
+    "nearest": ("depth/nearest",),
+    "farthest": ("depth/farthest",),
+    "position": ("position/diagonal",),
+    "distance": ("distance/pairs",),
+}
 MAX_SIDE = 640
-DRAWS = 2
-RIDGE = 0.02
+DRAWS, MARK_DRAWS = 2, 10
+RIDGE = 0.01
 NOTHING = 1e-6
 """Features whose deviation is below this do not tell candidates apart."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", nargs="+", type=Path)
+    parser.add_argument("sources", nargs="+")
     parser.add_argument("--out", type=Path, default=Path("src/spatial_ssrl/tasks/cues.json"))
     arguments = parser.parse_args()
-    files = sorted(path for folder in arguments.photos for path in folder.iterdir())
-    drawn = {name: [list(rows_of(name, half)) for half in read(files)] for names in KINDS.values() for name in names}
-    weights = {}
-    for kind, names in KINDS.items():
-        halves = [fit([row for name in names for row in drawn[name][half]]) for half in (0, 1)]
-        for name in names:
-            report(name, [row @ halves[1 - half] for half in (0, 1) for row in drawn[name][half]])
-        fitted = fit([row for name in names for half in drawn[name] for row in half])
-        weights[kind] = {name: round(float(w), 4) for name, w in zip(FEATURES, fitted, strict=True) if w}
-    arguments.out.write_text(json.dumps(weights, indent=1) + "\n", encoding="utf-8")
+    sources = [open_source(text, 100, 0) for text in arguments.sources]
+    scenes = [source.load(key).fit(MAX_SIDE) for source in sources for key in source.list_keys()]
+    weights = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {}
+    for kind, names in (KINDS if scenes[0].depth is None else MARK_KINDS).items():
+        weights[kind] = fit_kind(names, scenes)
+    lines = [f"{json.dumps(kind)}: {json.dumps(values)}" for kind, values in weights.items()]
+    arguments.out.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def fit_kind(names: Sequence[str], scenes: list[Scene]) -> list[float]:
+    """Weights of the cue for these variants; prints how well it does on scenes that it was not fitted on."""
+    drawn = {name: [list(rows_of(name, scenes[half::2])) for half in (0, 1)] for name in names}
+    halves = [fit([row for name in names for row in drawn[name][half]]) for half in (0, 1)]
+    for name in names:
+        report(name, [row @ halves[1 - half] for half in (0, 1) for row in drawn[name][half]])
+    return [round(float(w), 4) for w in fit([row for name in names for half in drawn[name] for row in half])]
 
 
 def report(name: str, scores: list[np.ndarray]) -> None:
@@ -63,21 +79,21 @@ def report(name: str, scores: list[np.ndarray]) -> None:
     print(json.dumps({"variant": name, "rows": len(scores)} | {k: round(float(v), 3) for k, v in facts.items()}), flush=True)
 
 
-def read(files: list[Path]) -> list[list[Scene]]:
-    """The photographs, every second one in the other half."""
-    return [[Scene(read_rgb(file)).fit(MAX_SIDE) for file in files[half::2]] for half in (0, 1)]
-
-
 def rows_of(name: str, scenes: list[Scene]) -> Iterator[np.ndarray]:
     """Features of the candidates of decided draws that no cue was asked about, the true candidate first."""
     task_name, variant = name.split("/")
     task: Any = make_task(task_name, variant, "strict")
-    of_draw = crop_features if task.name == "crop" else patch_features
+    of_draw = mark_features if task.needs_depth else crop_features if task.name == "crop" else patch_features
     for scene in scenes:
-        for k in range(DRAWS):
+        for k in range(MARK_DRAWS if task.needs_depth else DRAWS):
             found = of_draw(task, scene, generator("cues", scene.id, name, k))
             if found is not None:
                 yield found
+
+
+def mark_features(task: Any, scene: Scene, rng: np.random.Generator) -> np.ndarray | None:
+    params = task.draw(scene, rng)
+    return None if isinstance(params, Drop) else task.candidates(scene, params)
 
 
 def patch_features(task: PatchTask[Any], scene: Scene, rng: np.random.Generator) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""The picture of the five tasks in the README, made of rows of rendered rooms.
+"""The picture of the tasks in the README, made of rows of rendered rooms.
 
 python bench/gallery.py docs/tasks.jpg
 

@@ -48,6 +48,13 @@ SIDES = ["left", "right", "front", "back"]
         ("permutation:4", "3.1-2-0", None, None),
         ("permutation:3:1", "2 < 1 < 3", None, "2-1-3"),
         ("permutation:3:1", "0-1-2", None, None),
+        ("label:4:1", "3", None, "3"),
+        ("label:4:1", "Number 3.", None, "3"),
+        ("label:4:1", r"\text{place } 3", None, "3"),
+        ("label:4:1", "0", None, None),
+        ("label:4:1", "5", None, None),
+        ("label:4:1", "1-3", None, None),
+        ("label:4:1", "3, the red one", None, None),
         ("label-direction:4", "2-1", None, "2-1"),
         ("label-direction:4", "2-vertical", None, "2-0"),
         ("label-direction:4", "2, horizontally", None, "2-1"),
@@ -73,7 +80,7 @@ def test_every_canonical_answer_parses_to_itself(spec):
 
 @pytest.mark.parametrize("spec", ["", "letter", "letter:x", "letter:4:4", "word:3"])
 def test_unknown_forms_are_refused(spec):
-    with pytest.raises(GrammarError, match="known: letter, permutation, label-direction"):
+    with pytest.raises(GrammarError, match="known: letter, permutation, label, label-direction"):
         Grammar.from_spec(spec)
 
 

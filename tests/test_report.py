@@ -13,6 +13,7 @@ from spatial_ssrl.report import write_report
 from spatial_ssrl.report.curves import draw_curves, read_series
 from spatial_ssrl.report.rows import choose, pick_extremes
 from spatial_ssrl.row import read_rows, split_files, write_rows
+from spatial_ssrl.tasks import TASKS
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}'&lt;"
 VOID = {"meta", "img"}
@@ -143,7 +144,7 @@ def test_numbers_are_those_of_the_files(run, tmp_path):
 def test_examples_show_question_answer_and_pictures_of_their_row(dataset, tmp_path):
     text = Page(write_report(dataset, tmp_path / "report.html")).text
     rows = list(read_rows(dataset, "test"))
-    for task in ("shuffle", "flip", "crop", "depth", "position"):
+    for task in TASKS:
         first = next(row for row in rows if row["task"] == task)
         answer = first["answer"]
         if first["options"]:

@@ -5,6 +5,7 @@ A form is named in a row by a short text, its `spec`:
     letter:4             "C"        one of the first four letters
     permutation:4        "2-0-3-1"  the labels 0..3, each once
     permutation:3:1      "2-1-3"    the labels 1..3, each once
+    label:4:1            "3"        one of the labels 1..4
     label-direction:4    "2-1"      a label 0..3 and a mirror direction: 0 rows reversed, 1 columns reversed
     label-turn:4         "2-90"     a label 0..3 and the degrees by which it was turned clockwise: 90, 180, 270
 
@@ -122,6 +123,29 @@ class Permutation(Grammar):
 
 
 @dataclass(frozen=True)
+class Label(Grammar):
+    """One of the labels `first` to `first + count - 1`."""
+
+    count: int
+    first: int = 0
+
+    @property
+    def spec(self) -> str:
+        return f"label:{self.count}" + (f":{self.first}" if self.first else "")
+
+    @property
+    def size(self) -> int:
+        return self.count
+
+    def answers(self) -> Iterator[str]:
+        return map(str, range(self.first, self.first + self.count))
+
+    def parse(self, text: str, options: Sequence[str] | None = None) -> str | None:
+        tokens = [token for token in _tokens(text) if token not in NOUNS]
+        return tokens[0] if len(tokens) == 1 and tokens[0] in self.answers() else None
+
+
+@dataclass(frozen=True)
 class LabelledWay(Grammar):
     """A label 0 to `count - 1`, a hyphen, and one of a few ways in which it was changed."""
 
@@ -171,9 +195,13 @@ class LabelTurn(LabelledWay):
 FORMS: dict[str, type[Grammar]] = {
     "letter": Letter,
     "permutation": Permutation,
+    "label": Label,
     "label-direction": LabelDirection,
     "label-turn": LabelTurn,
 }
+
+NOUNS = {"place", "marker", "mark", "number", "square"}
+"""Words that may stand before a label and change nothing."""
 
 UNITS = {"degrees", "degree", "deg", "clockwise"}
 """Words that may follow a turn and change nothing."""

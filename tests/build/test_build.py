@@ -21,6 +21,7 @@ from spatial_ssrl.build.recipe import Recipe, all_variants
 from spatial_ssrl.errors import RecipeError, SourceError
 from spatial_ssrl.row import SCHEMA, read_rows
 from spatial_ssrl.scene import decode_rgb
+from spatial_ssrl.tasks import TASKS
 
 ROOMS = "synthetic:30?size=160x120"
 SMALL = ("--n", "90", "--seed", "3")
@@ -133,7 +134,7 @@ def test_rows_follow_the_contract(built):
     for row in rows:
         assert splits.setdefault(row["scene_id"], row["split"]) == row["split"]
     counts = Counter(row["task"] for row in rows)
-    assert set(counts) == {"shuffle", "flip", "crop", "depth", "position"}
+    assert set(counts) == set(TASKS)
 
 
 def test_quotas_are_met_or_told(built):
@@ -205,7 +206,7 @@ def test_bad_files_are_skipped_counted_and_listed(tmp_path, cli):
     assert {path: why.split(":")[0] for path, why in manifest["skipped"].items()} == expected
     assert "skipped files: 4" in done.stdout
     assert {row["source"] for row in all_rows(tmp_path / "out")} <= {f"folder:good{i}.jpg" for i in range(4)}
-    assert set(manifest["unserved"]) == {"depth/order3", "position/single", "position/diagonal"}
+    assert set(manifest["unserved"]) == {f"{t}/{v}" for t in TASKS if TASKS[t].needs_depth for v in TASKS[t].variants}
 
 
 def test_a_file_that_is_there_twice_gives_its_rows_once(tmp_path, cli):

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,15 +13,16 @@ from PIL import Image
 from spatial_ssrl.build.draw import draw_row
 from spatial_ssrl.sources import open_source
 from spatial_ssrl.tasks import TASKS, Drop, make_task
+from spatial_ssrl.tasks.noise import noise_of, steps_in_noise
 
 
 def pictures(row):
     return [np.asarray(Image.open(io.BytesIO(i["bytes"])).convert("RGB")).astype(float) for i in row["images"]]
 
 
-def rows_of(name, variant, scenes, count=3):
-    task = make_task(name, variant, "paper")
-    drawn = [(scene, draw_row(scene, task, "paper", 7, "test", k)) for scene in scenes for k in range(count)]
+def rows_of(name, variant, scenes, count=3, profile="paper"):
+    task = make_task(name, variant, profile)
+    drawn = [(scene, draw_row(scene, task, profile, 7, "test", k)) for scene in scenes for k in range(count)]
     rows = [(scene, row) for scene, row in drawn if not isinstance(row, Drop)]
     assert len(rows) >= len(scenes) // 2
     return rows
@@ -115,8 +117,9 @@ def normalised(depth):
     return lambda v: min(1.0, max(0.0, (float(v) - low) / (high - low)))
 
 
-def test_depth(depth_scenes):
-    for scene, row in rows_of("depth", "order3", depth_scenes):
+@pytest.mark.parametrize("variant", ["order3", "order4"])
+def test_depth(variant, depth_scenes):
+    for scene, row in rows_of("depth", variant, depth_scenes):
         params = json.loads(row["params"])
         unit, half = normalised(scene.depth), params["half"]
         spans = {}
@@ -130,6 +133,19 @@ def test_depth(depth_scenes):
         gaps = [spans[b][0] - spans[a][1] for a, b in pairwise(order)]
         assert min(gaps) > 0.05
         assert row["margin"] == pytest.approx(min(gaps), abs=1e-4)
+
+
+@pytest.mark.parametrize("variant", ["nearest", "farthest"])
+def test_the_extreme_place(variant, depth_scenes):
+    for scene, row in rows_of("depth", variant, depth_scenes):
+        params = json.loads(row["params"])
+        half, sign = params["half"], 1 if variant == "nearest" else -1
+        windows = [scene.depth[y - half : y + half + 1, x - half : x + half + 1] for x, y in params["centres"]]
+        ends = sorted((float((sign * w).max()), float((sign * w).min()), i + 1) for i, w in enumerate(windows))
+        assert str(ends[0][2]) == row["answer"]
+        assert len(ends) == 4
+        assert all(ends[0][0] < other[1] for other in ends[1:])
+        assert variant in row["problem"]
 
 
 HEADING = {0: (0, 1), 90: (-1, 0), 180: (0, -1), 270: (1, 0)}
@@ -157,7 +173,41 @@ def test_position(variant, depth_scenes):
         assert {0: "away", 90: "left side", 180: "toward the camera", 270: "right side"}[params["view"]] in row["problem"]
 
 
-@pytest.mark.parametrize("name", ["depth", "position"])
+def in_space(scene, x, y):
+    """Point behind a pixel, in metres from the camera."""
+    width, height = scene.rgb.shape[1], scene.rgb.shape[0]
+    camera = scene.intrinsics
+    fx, fy, cx, cy = (
+        (camera.fx, camera.fy, camera.cx, camera.cy) if camera else (max(width, height),) * 2 + (width / 2, height / 2)
+    )
+    z = float(scene.depth[y, x])
+    return ((x - cx) / fx * z, (y - cy) / fy * z, z)
+
+
+@pytest.mark.parametrize("profile", ["paper", "strict"])
+def test_distance(profile, depth_scenes):
+    scenes = [scene for scene in depth_scenes if scene.depth_unit == "metre"]
+    for scene, row in rows_of("distance", "pairs", scenes, profile=profile):
+        p1, p2, p3, p4 = (in_space(scene, x, y) for x, y in json.loads(row["params"])["points"])
+        lengths = {"1 and 2": math.dist(p1, p2), "3 and 4": math.dist(p3, p4)}
+        farther = max(lengths, key=lambda pair: lengths[pair])
+        assert row["options"]["AB".index(row["answer"])] == farther
+        assert max(lengths.values()) >= 1.3 * min(lengths.values()) * (1 - 1e-6)
+
+
+def test_relative_depth_gives_no_distance(rooms):
+    drop = draw_row(replace(rooms[0], depth_unit="relative"), make_task("distance", "pairs", "paper"), "paper", 0, "test", 0)
+    assert drop == Drop("depth not in metres")
+
+
+def test_noise_is_that_of_a_kinect():
+    metres = np.array([0.4, 1.4, 3.4], np.float32)
+    assert noise_of(metres, "metre") == pytest.approx([0.0012, 0.0031, 0.0183], rel=1e-3)
+    assert noise_of(metres, "relative") == pytest.approx(metres / 100)
+    assert steps_in_noise(metres[:1], metres[1:2], "relative") == pytest.approx(1 / math.hypot(0.004, 0.014))
+
+
+@pytest.mark.parametrize("name", ["depth", "position", "distance"])
 def test_marks_hide_nothing_of_what_they_mark(name, depth_scenes):
     for scene, row in rows_of(name, next(iter(TASKS[name].variants)), depth_scenes):
         task = make_task(row["task"], row["variant"], "paper")

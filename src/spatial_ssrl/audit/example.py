@@ -11,6 +11,7 @@ from spatial_ssrl.audit.altered import altered_look, altered_seams
 from spatial_ssrl.audit.appearance import statistics
 from spatial_ssrl.audit.crop import crop_border, crop_statistics, found_elsewhere, options_alone, resampling
 from spatial_ssrl.audit.depth import depth_look, depth_place
+from spatial_ssrl.audit.distance import distance_height, distance_length, distance_look, distance_place
 from spatial_ssrl.audit.edges import shrink
 from spatial_ssrl.audit.position import position_across, position_height, position_look, position_place
 from spatial_ssrl.audit.puzzle import Features, Puzzle
@@ -34,6 +35,12 @@ SOLVERS: dict[str, dict[str, Callable[[Puzzle], Features]]] = {
         "height": position_height,
         "place": position_place,
         "look": position_look,
+    },
+    "distance": {
+        "length": distance_length,
+        "height": distance_height,
+        "place": distance_place,
+        "look": distance_look,
     },
 }
 """Solvers by task: features by candidate. A new solver is a function and a line here."""

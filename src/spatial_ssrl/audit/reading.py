@@ -9,7 +9,7 @@ from spatial_ssrl.rng import digest
 from spatial_ssrl.row import Row, read_rows
 
 COLUMNS = tuple(name for name in Row.__annotations__ if name != "images")
-WHOLENESS = {"depth": 0, "position": 0, "flip": 1, "crop": 2, "shuffle": 3}
+WHOLENESS = {"depth": 0, "position": 0, "distance": 0, "flip": 1, "crop": 2, "shuffle": 3}
 """Tasks by how little their first picture departs from the scene."""
 
 

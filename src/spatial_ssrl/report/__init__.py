@@ -30,11 +30,12 @@ TASKS = {
     "shuffle": ("Shuffled patches", "The picture was cut and its pieces were shuffled. Which piece belongs where?"),
     "flip": ("Flipped patch", "One of four patches was mirrored in its place. Which one, and which way?"),
     "crop": ("Cropped patch", "A square was painted black. Which of four pieces was there?"),
-    "depth": ("Depth order", "Three places are marked. In what order do they lie, from near to far?"),
+    "depth": ("Depth order", "Places are marked. In what order do they lie, from near to far, or which is the extreme one?"),
     "position": (
         "Relative position",
         "An observer stands at place 1 and faces one way. Where is place 2, seen from there?",
     ),
+    "distance": ("Distance in space", "Two pairs of places are marked. Which pair is farther apart in space?"),
 }
 """Title of a task and what it asks; a task that is not listed goes by its own name."""
 

@@ -7,6 +7,7 @@ from spatial_ssrl.errors import RecipeError
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task
 from spatial_ssrl.tasks.crop import Crop
 from spatial_ssrl.tasks.depth import DepthOrder
+from spatial_ssrl.tasks.distance import Distance
 from spatial_ssrl.tasks.flip import Flip
 from spatial_ssrl.tasks.patches import Disguise
 from spatial_ssrl.tasks.position import Position
@@ -14,7 +15,7 @@ from spatial_ssrl.tasks.shuffle import Shuffle
 
 __all__ = ["PROFILES", "TASKS", "Drop", "Margin", "Params", "Task", "make_task", "offered"]
 
-TASKS: dict[str, type[Task[Any]]] = {task.name: task for task in (Shuffle, Flip, Crop, DepthOrder, Position)}
+TASKS: dict[str, type[Task[Any]]] = {task.name: task for task in (Shuffle, Flip, Crop, DepthOrder, Position, Distance)}
 
 _APART = Disguise(erosion=0.08, zoom=0.85, gap=0.05, equalise=0.8)
 
@@ -32,16 +33,32 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
             "min_difference": 35.0,
             "detail": 48,
         },
-        "depth": {"max_range": 0.12, "min_ratio": 1.15, "guard": 1.5, "min_rise": 0.05, "balanced": True},
+        "depth": {
+            "max_range": 0.15,
+            "min_gap": 0.0,
+            "min_ratio": 1.12,
+            "min_sigmas": 4.0,
+            "guard": 1.3,
+            "min_rise": 0.03,
+            "balanced": True,
+            "redraws": 6,
+            "max_lift": 0.5,
+        },
+        "depth/nearest": {"max_lift": 0.3, "redraws": 8},
+        "depth/farthest": {"max_lift": 0.3, "redraws": 8},
         "position": {
-            "min_pixels": 40.0,
-            "min_depth": 0.05,
+            "min_pixels": 44.0,
+            "min_depth": 0.055,
             "min_ratio": 1.15,
+            "min_sigmas": 4.0,
             "min_angle": 25.0,
             "min_rise": 0.05,
             "balanced": True,
+            "redraws": 6,
+            "max_lift": 0.6,
         },
         "position/single": None,
+        "distance": {"guard": 1.3, "spread": (0.7, 0.3), "redraws": 6, "max_lift": 0.6},
         "flip": {"disguise": _APART, "min_asymmetry": 25.0, "redraws": 4, "max_lift": 1.0},
     },
 }

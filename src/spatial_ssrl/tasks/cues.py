@@ -77,9 +77,9 @@ def evidence(
 
 @cache
 def weights() -> dict[str, Float[np.ndarray, "f"]]:
-    """Weights of the FEATURES by kind of puzzle, as `bench/cues.py` fitted them on photographs."""
+    """Weights of a cue's features by kind of puzzle, as `bench/cues.py` fitted them."""
     stored = json.loads(files("spatial_ssrl.tasks").joinpath("cues.json").read_text(encoding="utf-8"))
-    return {kind: np.array([values.get(name, 0.0) for name in FEATURES]) for kind, values in stored.items()}
+    return {kind: np.array(values) for kind, values in stored.items()}
 
 
 def orders(n: int) -> list[tuple[int, ...]]:

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from spatial_ssrl.grammar import Letter
 from spatial_ssrl.scene import RGB, Depth, Intrinsics, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
+from spatial_ssrl.tasks.markcues import lift_of_truth, look_of_marks
 from spatial_ssrl.tasks.marks import draw_marks, mark_spacing
+from spatial_ssrl.tasks.noise import steps_in_noise
 from spatial_ssrl.tasks.regions import apart, find_regions, normalise, sample, sizes
 
 VIEWS = {
@@ -70,6 +72,8 @@ class Position(Task[PositionParams]):
     """Smallest allowed ratio of the two depths."""
     min_angle: float = 0.0
     """A displacement on the ground is at least this far, in degrees, from each axis of the camera."""
+    min_sigmas: float = 0.0
+    """Smallest allowed gap between the two depths, in standard deviations of the noise of both."""
     min_rise: float = 0.0
     """Smallest difference in height between the points, as a share of the picture's height."""
     balanced: bool = False
@@ -143,6 +147,7 @@ class Position(Task[PositionParams]):
         dx, dz = x[None, :] - x[:, None], z[None, :] - z[:, None]
         angle = np.degrees(np.arctan2(np.abs(dx), np.abs(dz)))
         clear = np.maximum(z[None], z[:, None]) >= self.min_ratio * np.minimum(z[None], z[:, None])
+        clear &= np.abs(steps_in_noise(z[None], z[:, None], scene.depth_unit)) >= self.min_sigmas
         same_side = dx * (places[None, :, 1] - places[:, None, 1]) >= 0
         return clear & same_side & (angle >= self.min_angle) & (angle <= 90 - self.min_angle)
 
@@ -176,14 +181,31 @@ class Position(Task[PositionParams]):
         return params.choices
 
     def margin(self, scene: Scene, params: PositionParams) -> Margin:
-        """Distance of dx and dz from the threshold that decides them, as a share of it; the smaller one."""
+        """Distance of dx and dz from the threshold that decides them, as a share of it; the smaller one.
+
+        Where the noise is limited, it is dz in standard deviations of it: dx is far more certain.
+        """
         assert scene.depth is not None
         (x1, y1), (x2, y2) = params.points
+        if self.min_sigmas:
+            sigmas = np.abs(steps_in_noise(scene.depth[[y1], [x1]], scene.depth[[y2], [x2]], scene.depth_unit))
+            return Margin(float(sigmas[0]), self.min_sigmas, "standard deviations of the noise of both depths")
         z1, z2 = normalise(scene.depth[[y1, y2], [x1, x2]], *params.limits)
         shares = (abs(x2 - x1) / self._min_dx(scene), abs(float(z2 - z1)) / self.min_depth)
         return Margin(
             min(abs(share - 1) for share in shares), self.min_share, "share of the threshold that decides the direction"
         )
+
+    def candidates(self, scene: Scene, params: PositionParams) -> Float[np.ndarray, "2 f"]:
+        """How well each sign of dz agrees with place and look of the marks, the true one first; dx is plain to see."""
+        first, second = look_of_marks(scene.rgb, params.points, params.half)
+        (x1, y1), (x2, y2) = params.points
+        assert scene.depth is not None
+        step = (second - first) * np.sign(scene.depth[y2, x2] - scene.depth[y1, x1])
+        return np.stack([step, -step])
+
+    def cue(self, scene: Scene, params: PositionParams) -> float:
+        return lift_of_truth(self.candidates(scene, params), "position")
 
     def grammar(self, params: PositionParams) -> Letter:
         return Letter(len(params.choices))

@@ -16,6 +16,7 @@ THOUGHTS = {
     "crop": "The right piece continues the picture.",
     "depth": "I compare how far the places are.",
     "position": "I look from the first place.",
+    "distance": "I compare how far apart the places are in space.",
 }
 """What a cold start writes as its reasoning; the paper found the quality of that text not to matter."""
 
