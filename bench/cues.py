@@ -20,14 +20,15 @@ from spatial_ssrl.rng import generator
 from spatial_ssrl.scene import Scene
 from spatial_ssrl.sources import open_source
 from spatial_ssrl.tasks import Drop, make_task
-from spatial_ssrl.tasks.crop import OPTIONS, Crop
-from spatial_ssrl.tasks.cues import features
+from spatial_ssrl.tasks.crop import GRID, TRUE, Crop
+from spatial_ssrl.tasks.cues import features, weights
 from spatial_ssrl.tasks.patches import PatchTask
 
 KINDS = {
     "row": ("shuffle/1x3", "shuffle/1x4"),
     "column": ("shuffle/3x1", "shuffle/4x1"),
     "square": ("shuffle/2x2", "shuffle/2x2-masked"),
+    "crop pool": ("crop/square",),
     "crop": ("crop/square",),
     "flip": ("flip/2x2", "flip/2x2-turned"),
 }
@@ -53,20 +54,19 @@ def main() -> None:
     arguments = parser.parse_args()
     sources = [open_source(text, 100, 0) for text in arguments.sources]
     scenes = [source.load(key).fit(MAX_SIDE) for source in sources for key in source.list_keys()]
-    weights = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {}
     for kind, names in (KINDS if scenes[0].depth is None else MARK_KINDS).items():
-        weights[kind] = fit_kind(names, scenes)
-    lines = [f"{json.dumps(kind)}: {json.dumps(values)}" for kind, values in weights.items()]
+        weights()[kind] = fit_kind(kind, names, scenes)  # the draws of later kinds use it
+    lines = [f"{json.dumps(kind)}: {json.dumps([round(float(w), 4) for w in found])}" for kind, found in weights().items()]
     arguments.out.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
-def fit_kind(names: Sequence[str], scenes: list[Scene]) -> list[float]:
+def fit_kind(kind: str, names: Sequence[str], scenes: list[Scene]) -> np.ndarray:
     """Weights of the cue for these variants; prints how well it does on scenes that it was not fitted on."""
-    drawn = {name: [list(rows_of(name, scenes[half::2])) for half in (0, 1)] for name in names}
+    drawn = {name: [list(rows_of(kind, name, scenes[half::2])) for half in (0, 1)] for name in names}
     halves = [fit([row for name in names for row in drawn[name][half]]) for half in (0, 1)]
     for name in names:
         report(name, [row @ halves[1 - half] for half in (0, 1) for row in drawn[name][half]])
-    return [round(float(w), 4) for w in fit([row for name in names for half in drawn[name] for row in half])]
+    return fit([row for name in names for half in drawn[name] for row in half])
 
 
 def report(name: str, scores: list[np.ndarray]) -> None:
@@ -79,11 +79,12 @@ def report(name: str, scores: list[np.ndarray]) -> None:
     print(json.dumps({"variant": name, "rows": len(scores)} | {k: round(float(v), 3) for k, v in facts.items()}), flush=True)
 
 
-def rows_of(name: str, scenes: list[Scene]) -> Iterator[np.ndarray]:
+def rows_of(kind: str, name: str, scenes: list[Scene]) -> Iterator[np.ndarray]:
     """Features of the candidates of decided draws that no cue was asked about, the true candidate first."""
     task_name, variant = name.split("/")
     task: Any = make_task(task_name, variant, "strict")
-    of_draw = mark_features if task.needs_depth else crop_features if task.name == "crop" else patch_features
+    marked_or_cut = mark_features if task.needs_depth else patch_features
+    of_draw: Any = {"crop pool": pool_features, "crop": crop_features}.get(kind, marked_or_cut)
     for scene in scenes:
         for k in range(MARK_DRAWS if task.needs_depth else DRAWS):
             found = of_draw(task, scene, generator("cues", scene.id, name, k))
@@ -102,10 +103,18 @@ def patch_features(task: PatchTask[Any], scene: Scene, rng: np.random.Generator)
     return features(*task.candidates(scene, params), task.grid) if margin.value >= margin.threshold else None
 
 
-def crop_features(task: Crop, scene: Scene, rng: np.random.Generator) -> np.ndarray | None:
+def pool_features(task: Crop, scene: Scene, rng: np.random.Generator) -> np.ndarray | None:
     frame, hole = task.draw_hole(scene.size, rng)
-    boxes = task.draw_pool(scene.size, frame, hole, rng)[:OPTIONS]
-    return features(*task.candidates(scene, frame, hole, boxes), (3, 3)) if len(boxes) == OPTIONS else None
+    boxes = task.draw_pool(scene.size, frame, hole, rng)
+    return features(*task.candidates(scene, frame, hole, boxes), GRID) if len(boxes) > 1 else None
+
+
+def crop_features(task: Crop, scene: Scene, rng: np.random.Generator) -> np.ndarray | None:
+    params = task.draw(scene, rng)
+    if isinstance(params, Drop):
+        return None
+    boxes = sorted(params.cuts, key=lambda box: box != params.cuts[params.kinds.index(TRUE)])
+    return features(*task.candidates(scene, params.frame, params.hole, boxes), GRID)
 
 
 def fit(rows: list[np.ndarray]) -> np.ndarray:

@@ -1,13 +1,13 @@
 """The picture of the tasks in the README, made of rows of rendered rooms.
 
-python bench/gallery.py docs/tasks.jpg
+python bench/gallery.py docs/tasks.jpg [--profile strict]
 
 The rows are those whose answers are decided most clearly, so one dataset always gives one picture.
 """
 
+import argparse
 import io
 import json
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,10 +58,14 @@ PANELS = (
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--profile", default="paper")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        recipe = Recipe(sources=("synthetic:24?size=640x480",), n=120, seed=3, profile="paper")
+        recipe = Recipe(sources=("synthetic:24?size=640x480",), n=120, seed=3, profile=arguments.profile)
         build(recipe, Path(folder) / "rows", 1, "gallery", lambda done, total: None)
-        write_gallery(Path(folder) / "rows", Path(sys.argv[1]))
+        write_gallery(Path(folder) / "rows", arguments.out)
 
 
 def write_gallery(dataset: Path, out: Path) -> None:

@@ -24,6 +24,7 @@ from spatial_ssrl.scene import decode_rgb
 from spatial_ssrl.tasks import TASKS
 
 ROOMS = "synthetic:30?size=160x120"
+PAPER = ("--profile", "paper")
 SMALL = ("--n", "90", "--seed", "3")
 
 
@@ -37,7 +38,7 @@ def recipe_file(folder: Path, text: str) -> Path:
 def recipe(tmp_path_factory):
     return recipe_file(
         tmp_path_factory.mktemp("recipe"),
-        f'sources = ["{ROOMS}"]\nrows_per_shard = 20\nsplits = {{ train = 0.6, test = 0.4 }}\n',
+        f'sources = ["{ROOMS}"]\nprofile = "paper"\nrows_per_shard = 20\nsplits = {{ train = 0.6, test = 0.4 }}\n',
     )
 
 
@@ -117,7 +118,7 @@ def test_another_recipe_does_not_overwrite(recipe, built, cli):
 
 def test_a_folder_of_other_files_is_not_touched(tmp_path, cli):
     (tmp_path / "thesis.txt").write_text("precious")
-    done = cli("build", ROOMS, "--n", 9, "--out", tmp_path)
+    done = cli("build", ROOMS, "--n", 9, *PAPER, "--out", tmp_path)
     assert done.returncode == 2
     assert "is not empty and holds no build" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
@@ -200,7 +201,7 @@ def bad_folder(folder):
 def test_bad_files_are_skipped_counted_and_listed(tmp_path, cli):
     (tmp_path / "in").mkdir()
     expected = bad_folder(tmp_path / "in")
-    done = cli("build", tmp_path / "in", "--n", 24, "--out", tmp_path / "out")
+    done = cli("build", tmp_path / "in", "--n", 24, *PAPER, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert {path: why.split(":")[0] for path, why in manifest["skipped"].items()} == expected
@@ -217,7 +218,7 @@ def test_a_file_that_is_there_twice_gives_its_rows_once(tmp_path, cli):
     copy.parent.mkdir()
     copy.write_bytes((tmp_path / "twice" / "good1.jpg").read_bytes())
     for name in ("once", "twice"):
-        done = cli("build", tmp_path / name, "--n", 24, "--out", tmp_path / f"{name}-out")
+        done = cli("build", tmp_path / name, "--n", 24, *PAPER, "--out", tmp_path / f"{name}-out")
         assert done.returncode == 0, done.stderr
     assert digests(tmp_path / "once-out") == digests(tmp_path / "twice-out")
     manifest = json.loads((tmp_path / "twice-out" / "manifest.json").read_text())
@@ -227,7 +228,7 @@ def test_a_file_that_is_there_twice_gives_its_rows_once(tmp_path, cli):
 def test_strict_inputs_stop_at_a_bad_file(tmp_path, cli):
     (tmp_path / "in").mkdir()
     bad_folder(tmp_path / "in")
-    done = cli("build", tmp_path / "in", "--n", 24, "--out", tmp_path / "out", "--strict-inputs")
+    done = cli("build", tmp_path / "in", "--n", 24, *PAPER, "--out", tmp_path / "out", "--strict-inputs")
     assert done.returncode == 2
     assert "error: folder:" in done.stderr
     assert "Traceback" not in done.stderr
@@ -236,7 +237,7 @@ def test_strict_inputs_stop_at_a_bad_file(tmp_path, cli):
 def test_more_rows_than_a_scene_gives_are_told(tmp_path, cli):
     pixels = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
     Image.fromarray(pixels).save(tmp_path / "only.png")
-    text = f'sources = ["{tmp_path}/only.png"]\nsplits = {{ train = 1.0 }}\ntasks = [{{ task = "flip", variant = "2x2" }}]'
+    text = f'sources = ["{tmp_path}/only.png"]\nprofile = "paper"\nsplits = {{ train = 1.0 }}\ntasks = [{{ task = "flip", variant = "2x2" }}]'
     done = cli("build", "--recipe", recipe_file(tmp_path, text), "--n", 50, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     rows = all_rows(tmp_path / "out")
@@ -247,7 +248,7 @@ def test_more_rows_than_a_scene_gives_are_told(tmp_path, cli):
 def test_only_bad_files_end_in_a_message(tmp_path, cli):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "text.jpg").write_text("no picture")
-    done = cli("build", tmp_path / "in", "--n", 4, "--out", tmp_path / "out")
+    done = cli("build", tmp_path / "in", "--n", 4, *PAPER, "--out", tmp_path / "out")
     assert done.returncode == 2
     assert "no row could be made" in done.stderr
     assert "text.jpg: not a picture" in done.stderr
@@ -259,7 +260,7 @@ def test_blank_pictures_are_dropped_with_a_reason(tmp_path, cli):
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (5, 6, 3), np.uint8).repeat(30, 0).repeat(30, 1)).save(
         tmp_path / "in" / "full.png"
     )
-    recipe = recipe_file(tmp_path, f'sources = ["{tmp_path}/in"]\nn = 8\nsplits = {{ train = 1.0 }}')
+    recipe = recipe_file(tmp_path, f'sources = ["{tmp_path}/in"]\nprofile = "paper"\nn = 8\nsplits = {{ train = 1.0 }}')
     done = cli("build", "--recipe", recipe, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     drops = json.loads((tmp_path / "out" / "manifest.json").read_text())["drops"]

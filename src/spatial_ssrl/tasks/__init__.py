@@ -24,6 +24,7 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
     "strict": {
         "shuffle": {"disguise": _APART, "min_difference": 30.0, "redraws": 4, "max_lift": 1.0},
         "shuffle/3x3": {"disguise": replace(_APART, erosion=0.05), "min_difference": 15.0},
+        "shuffle/3x1": {"max_lift": 0.8},
         "crop": {
             "hole": 0.3,
             "inset": 0.68,
@@ -31,7 +32,9 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
             "zoom": 0.9,
             "equalise": 1.0,
             "min_difference": 35.0,
-            "detail": 48,
+            "detail": 32,
+            "redraws": 2,
+            "max_lift": 0.7,
         },
         "depth": {
             "max_range": 0.15,

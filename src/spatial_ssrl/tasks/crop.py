@@ -15,7 +15,7 @@ import numpy as np
 from spatial_ssrl.grammar import Letter
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
-from spatial_ssrl.tasks.cues import CUE_SIDE, UNKNOWN, Candidates, evidence
+from spatial_ssrl.tasks.cues import CUE_SIDE, UNKNOWN, Candidates, evidence, truth_probability
 from spatial_ssrl.tasks.grid import Box, difference, grey, match_levels, resize, take, thumbnail
 
 TRUE = "true"
@@ -25,8 +25,9 @@ TURNS = {"rotated-clockwise": -1, "rotated-counterclockwise": 1}
 OPTIONS = 4
 TRIES = 4
 """Holes tried for one puzzle."""
+GRID = (3, 3)
 BESIDE = {1: (0, -1), 3: (-1, 0), 5: (1, 0), 7: (0, 1)}
-"""Places of a 3 x 3 grid beside its middle, and their columns and rows from there."""
+"""Places of the grid beside its middle, and their columns and rows from there."""
 POOL = 32
 """Places considered for distractors from elsewhere."""
 
@@ -112,7 +113,7 @@ class Crop(Task[CropParams]):
         """
         boxes = self.draw_pool(scene.size, frame, hole, rng)
         tiles, candidates = self.candidates(scene, frame, hole, boxes)
-        parts, scores = tiles[-len(boxes) :], evidence(tiles, candidates, (3, 3), "crop").sum(axis=1)
+        parts, scores = tiles[-len(boxes) :], evidence(tiles, candidates, GRID, "crop pool").sum(axis=1)
         chosen: list[int] = []
         for i in map(int, np.argsort(-scores)):
             if len(chosen) < OPTIONS and all(difference(parts[i], parts[j]) >= self.min_difference for j in chosen):
@@ -141,6 +142,11 @@ class Crop(Task[CropParams]):
                 around.append(grey(thumbnail(take(scene.rgb, box), CUE_SIDE)))
         places[:, 4] = len(around) + np.arange(len(boxes))
         return around + [self._part(scene, hole, box, CUE_SIDE) for box in boxes], places
+
+    def cue(self, scene: Scene, params: CropParams) -> float:
+        """What continues the picture, among the four options, in the eyes of the cues."""
+        boxes = sorted(params.cuts, key=lambda box: box != params.cuts[params.kinds.index(TRUE)])
+        return truth_probability(*self.candidates(scene, params.frame, params.hole, boxes), GRID, "crop") * OPTIONS
 
     def _part(self, scene: Scene, hole: Box, box: Box, side: int) -> RGB:
         """A part of the scene as an option shows it, at this side in pixels."""

@@ -15,18 +15,20 @@ from itertools import combinations, permutations
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-CUE_SIDE = 32
+CUE_SIDE = 48
 """Side, in pixels, of a tile."""
-GAPS = (0, 2, 6, 9)
+GAPS = (0, 3, 9, 14)
 """Widths of what may be missing between two tiles, in pixels of a tile, over which each goes on along its slope."""
-DEPTHS = (1, 3, 7)
+DEPTHS = (2, 4, 10)
 """Depths, in pixels of a tile, of the strips whose profiles are correlated."""
-SHIFTS = range(-3, 4)
+SHIFTS = range(-4, 5)
 """Shifts along a seam, in pixels of a tile, at which profiles are correlated."""
-SMOOTH = 9
+SMOOTH = 14
 """Width, in pixels of a tile, over which a seam is averaged to compare its thirds."""
-ZONE = 4
+ZONE = 6
 """Depth, in pixels of a tile, of the zone along a seam whose statistics are compared."""
+REACH = 18
+"""Depth, in pixels of a tile, of the zone along a seam in which the directions of contours are compared."""
 HIGHEST = 500.0
 """Log-odds above this are all the same to a softmax."""
 EXHAUSTIVE = 4
@@ -43,6 +45,8 @@ SEAMS = (
     *(f"{kind} {what}" for kind in ("raw", "even") for what in (*(f"gap {gap}" for gap in GAPS), "thirds")),
     *(f"{what} {depth}" for what in ("profile", "edges") for depth in DEPTHS),
     "colours",
+    "contours",
+    "direction",
     "Mahalanobis",
     "zone mean",
     "zone spread",
@@ -143,6 +147,7 @@ def _costs(
     found += [_unlike(a[i], b[j]) for a, b in zip(*grey, strict=True)]
     found += [_unlike(_steps(a)[i], _steps(b)[j]) for a, b in zip(*grey, strict=True)]
     found += [np.mean([_unlike(right[0][i, :, c], left[0][j, :, c]) for c in range(3)], axis=0)]
+    found += _bends(_contours(even[:, :, ::-1])[i], _contours(even)[j])
     found += [np.log1p(_surprise(tiles[:, :, ::-1], tiles, i, j) + _surprise(tiles, tiles[:, :, ::-1], j, i))]
     zones = np.abs(_zone(tiles[:, :, ::-1])[i] - _zone(tiles)[j])
     return np.concatenate([np.stack(found, axis=1), zones, np.abs(looks[i, :COMPARED] - looks[j, :COMPARED])], axis=1)
@@ -173,6 +178,23 @@ def _surprise(a: Tiles, b: Tiles, i: Int[np.ndarray, "m"], j: Int[np.ndarray, "m
     spread = np.einsum("tlc,tld->tcd", inside - mean, inside - mean) / inside.shape[1] + 0.003 * np.eye(3, dtype=np.float32)
     step = b[j, :, 0] - a[i, :, 0] - mean[i]
     return np.einsum("mlc,mcd,mld->m", step, np.linalg.inv(spread)[i], step) / step.shape[1]
+
+
+def _contours(tiles: Tiles) -> Float32[np.ndarray, "t r 2"]:
+    """Directions of contours along the left border of each tile, as doubled angles weighted by contrast."""
+    down, inwards = np.gradient(tiles[:, :, :REACH].mean(axis=-1), axis=(1, 2))
+    tensor = np.stack([down**2 - inwards**2, 2 * down * inwards], axis=-1).mean(axis=2)
+    return _smooth(tensor, 5)
+
+
+def _bends(a: Float32[np.ndarray, "m r 2"], b: Float32[np.ndarray, "m r 2"]) -> list[Float32[np.ndarray, "m"]]:
+    """Minus the agreement of contours at a seam with those on its other side, place by place and as a whole."""
+    mirrored = b * np.array([1, -1], np.float32)
+    found = []
+    for x, y in ((a, mirrored), (a.mean(axis=1, keepdims=True), mirrored.mean(axis=1, keepdims=True))):
+        sizes = np.linalg.norm(x, axis=-1) * np.linalg.norm(y, axis=-1)
+        found.append(-(x * y).sum(axis=(1, 2)) / (sizes.sum(axis=1) + 1e-4))
+    return found
 
 
 def _size(difference: Float32[np.ndarray, "m s 3"]) -> Float32[np.ndarray, "m"]:
