@@ -237,7 +237,8 @@ def test_strict_inputs_stop_at_a_bad_file(tmp_path, cli):
 def test_more_rows_than_a_scene_gives_are_told(tmp_path, cli):
     pixels = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
     Image.fromarray(pixels).save(tmp_path / "only.png")
-    text = f'sources = ["{tmp_path}/only.png"]\nprofile = "paper"\nsplits = {{ train = 1.0 }}\ntasks = [{{ task = "flip", variant = "2x2" }}]'
+    text = f'sources = ["{tmp_path}/only.png"]\nprofile = "paper"\nsplits = {{ train = 1.0 }}\n'
+    text += 'tasks = [{ task = "flip", variant = "2x2" }]'
     done = cli("build", "--recipe", recipe_file(tmp_path, text), "--n", 50, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     rows = all_rows(tmp_path / "out")

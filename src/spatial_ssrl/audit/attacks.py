@@ -126,14 +126,17 @@ def attacks_on(example: Example) -> list[Attack]:
 
 
 def cross_fit(attack: Attack, examples: Sequence[Example]) -> np.ndarray | None:
-    """Credit (n,) for each example, by a fit that never saw its scene; None where it cannot be fitted."""
+    """Credit (n,) for each example, by a fit that never saw its scene; None where it cannot be fitted.
+
+    An attack on proposed candidates that hold the right one in fewer than two rows has failed, and gets no credit.
+    """
     halves = [half_of(example.scene_id) for example in examples]
     given = np.zeros(len(examples))
     for half in (0, 1):
         taught = [e for e, h in zip(examples, halves, strict=True) if h != half and e.right >= 0]
         asked = [i for i, h in enumerate(halves) if h == half]
         if len({e.meanings[e.right] for e in taught}) < 2 or not asked:
-            return None
+            return None if examples[0].listed else np.zeros(len(examples))
         attack.fit(taught)
         for i, scores in zip(asked, attack.scores([examples[i] for i in asked]), strict=True):
             given[i] = credits(scores[:, None], examples[i].right)[0]
