@@ -15,7 +15,7 @@ import numpy as np
 from spatial_ssrl.grammar import Letter
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
-from spatial_ssrl.tasks.cues import CUE_SIDE, UNKNOWN, Candidates, evidence, truth_probability
+from spatial_ssrl.tasks.cues import CUE_SIDE, UNKNOWN, Candidates, scores, truth_probability
 from spatial_ssrl.tasks.grid import Box, difference, grey, match_levels, resize, take, thumbnail
 
 TRUE = "true"
@@ -113,9 +113,9 @@ class Crop(Task[CropParams]):
         """
         boxes = self.draw_pool(scene.size, frame, hole, rng)
         tiles, candidates = self.candidates(scene, frame, hole, boxes)
-        parts, scores = tiles[-len(boxes) :], evidence(tiles, candidates, GRID, "crop pool").sum(axis=1)
+        parts, fits = tiles[-len(boxes) :], scores(tiles, candidates, GRID, "crop pool")
         chosen: list[int] = []
-        for i in map(int, np.argsort(-scores)):
+        for i in map(int, np.argsort(-fits)):
             if len(chosen) < OPTIONS and all(difference(parts[i], parts[j]) >= self.min_difference for j in chosen):
                 chosen.append(i)
         return [boxes[i] for i in sorted(chosen)] if 0 in chosen else []

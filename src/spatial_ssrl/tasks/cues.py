@@ -68,15 +68,13 @@ UNKNOWN = -1
 
 def truth_probability(tiles: Sequence[np.ndarray], candidates: Candidates, grid: tuple[int, int], kind: str) -> float:
     """What the cues make of the first of several candidates."""
-    scores = evidence(tiles, candidates, grid, kind).sum(axis=1)
-    return float(1 / np.exp(np.minimum(scores - scores[0], HIGHEST)).sum())
+    found = scores(tiles, candidates, grid, kind)
+    return float(1 / np.exp(np.minimum(found - found[0], HIGHEST)).sum())
 
 
-def evidence(
-    tiles: Sequence[np.ndarray], candidates: Candidates, grid: tuple[int, int], kind: str
-) -> Float[np.ndarray, "c f"]:
-    """What each feature says for each candidate, in log-odds."""
-    return features(tiles, candidates, grid) * weights()[kind]
+def scores(tiles: Sequence[np.ndarray], candidates: Candidates, grid: tuple[int, int], kind: str) -> Float[np.ndarray, "c"]:
+    """How well each candidate fits, in log-odds."""
+    return features(tiles, candidates, grid) @ weights()[kind]
 
 
 @cache
