@@ -41,7 +41,7 @@ THIRD_PARTY = {
     "scene": {"numpy", "jaxtyping", "PIL", "h5py"},
     "row": {"pyarrow"},
     "tasks": {"numpy", "jaxtyping", "PIL"},
-    "sources": {"numpy", "jaxtyping"},
+    "sources": {"numpy", "jaxtyping", "pyarrow", "h5py", "fsspec"},
     "build": {"numpy", "pydantic"},
     "audit": {"numpy", "PIL", "pyarrow", "sklearn", "scipy", "imagehash"},
     "statistics": set(),
@@ -52,6 +52,7 @@ HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "h5py", "jinja2", "
     "sklearn",
     "scipy",
     "imagehash",
+    "fsspec",
 }
 
 

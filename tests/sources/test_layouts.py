@@ -126,7 +126,7 @@ def test_a_wrong_folder_is_told_what_was_looked_for_and_found(tmp_path, layout):
     ("text", "message"),
     [
         ("no/such/folder", "no such file or folder"),
-        ("kinect:.", "known: folder, diode"),
+        ("kinect:.", "known: folder, list"),
         ("tum:.?scale=2", "unknown option 'scale'; known: intrinsics, max_difference"),
         ("pairs:.?scale=x", "could not convert"),
         ("pairs:.?intrinsics=1,2", "four numbers"),

@@ -75,7 +75,7 @@ class _Maker:
         try:
             scene = source.load(ref.key, with_depth).fit(self.plan.recipe.max_side)
         except SceneError as error:
-            self.skip(ref, f"{source.name}:{ref.key}", error)
+            self.skip(ref, ":".join(source.origin(ref.key)), error)
             return
         self.splits[ref] = split_of(scene.id, self.plan.recipe.splits)
         for row in islice(self.rows(ref, scene, ks), self.plan.rows_a_visit):
