@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spatial_ssrl.rng import generator
-from spatial_ssrl.scene import Scene, read_rgb
+from spatial_ssrl.scene import Scene, decode_rgb
 from spatial_ssrl.sources.rooms import render_room
 
 ROOT = Path(__file__).parent.parent
@@ -30,7 +30,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def photographs(real_data: Path) -> list[Scene]:
     files = sorted((real_data / "rgb").glob("*.jpg"))[::12]
-    return [Scene(read_rgb(path), origin=("folder", path.name)).fit(1024) for path in files]
+    return [Scene(decode_rgb(path.read_bytes()), origin=("folder", path.name)).fit(1024) for path in files]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -81,7 +81,8 @@ def demo(
 @app.command()
 def build(
     sources: Annotated[
-        list[str] | None, typer.Argument(metavar="SOURCE...", help="A folder of images, or layout:path; see docs/build.md.")
+        list[str] | None,
+        typer.Argument(metavar="SOURCE...", help="A folder of images, or layout:path; see `spatial-ssrl sources`."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the dataset.")] = Path("puzzles"),
     recipe: Annotated[Path | None, typer.Option(help="TOML recipe; the options below override it.")] = None,
@@ -97,6 +98,24 @@ def build(
     flags = {"sources": tuple(sources) if sources else None, "n": n, "seed": seed, "profile": profile}
     _build(recipe, flags, out, workers, strict_inputs)
     print(f"next: spatial-ssrl report {out} --out {out}/report.html")
+
+
+@app.command("sources")
+def list_sources() -> None:
+    """The layouts that build reads: what they hold, the files they need, their options."""
+    from spatial_ssrl.sources import SOURCES
+
+    rows = [
+        [
+            f"{name}:NUMBER" if name == "synthetic" else f"{name}:PATH",
+            f"pictures, depth ({kind.unit})" if kind.unit else "pictures",
+            kind.looked_for + (f"; extra {kind.extra}" if kind.extra else ""),
+            "\n".join(f"{option}={default}" for option, default in kind.options().items()),
+        ]
+        for name, kind in SOURCES.items()
+    ]
+    _print_table(["source", "holds", "files", "options (defaults)"], rows, align="left")
+    print("SOURCE: PATH, URL, or layout:PATH?option=value&option=value; see docs/sources.md")
 
 
 @app.command()
@@ -295,7 +314,7 @@ def _score_cells(scores: list[dict[str, float]]) -> list[str]:
     return [str(scores[0]["n"]), f"{100 * scores[0]['chance']:.1f}", *cells]
 
 
-def _print_table(head: list[str], rows: list[list[str]]) -> None:
+def _print_table(head: list[str], rows: list[list[str]], align: Literal["left", "right"] = "right") -> None:
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
@@ -304,7 +323,7 @@ def _print_table(head: list[str], rows: list[list[str]]) -> None:
     console.width = max(console.width, TABLE_WIDTH)
     table = Table(box=SIMPLE)
     for i, name in enumerate(head):
-        table.add_column(name, justify="right" if i else "left")
+        table.add_column(name, justify=align if i else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
     console.print(table)

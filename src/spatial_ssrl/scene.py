@@ -101,21 +101,12 @@ def resize_depth(depth: Depth, size: tuple[int, int]) -> Depth:
     return depth[rows[:, None], columns]
 
 
-def read_rgb(path: Path) -> RGB:
-    """Decode a picture file of any mode to sRGB, first frame, EXIF orientation applied.
-
-    Raises SceneError with reason "unreadable file", "not a picture", "truncated or damaged",
-    "too many pixels", "too small" or "unknown colour mode".
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SceneError("unreadable file", str(error)) from None
-    return decode_rgb(data, MIN_SIDE)
-
-
 def decode_rgb(data: bytes, min_side: int = 1) -> RGB:
-    """As `read_rgb`, from bytes, with a shorter side of at least `min_side` px."""
+    """Decode a picture of any mode to sRGB, first frame, EXIF orientation applied, shorter side at least `min_side` px.
+
+    Raises SceneError with reason "not a picture", "truncated or damaged", "too many pixels", "too small" or
+    "unknown colour mode".
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -70,7 +70,7 @@ class Tar(PathSource):
 class Table(PathSource):
     """Tables with a column of encoded pictures: bytes, or the struct of bytes and path of the Hugging Face Image feature.
 
-    A key is `file#row`. Where a struct has no bytes, its path is read, relative to the table's folder.
+    A key is `file#row`, or the name of a damaged file. Where a struct has no bytes, its path is read, relative to the table's folder.
     """
 
     column: str = ""
@@ -80,16 +80,16 @@ class Table(PathSource):
 
     def list_keys(self) -> Sequence[str]:
         names = [n for n in self.files.list() if n.endswith(self.suffix) and not os.path.basename(n).startswith("cache-")]
-        return self.require([f"{name}#{row}" for name in names for row in range(self._rows(name))])
+        return self.require([key for name in names for key in self._rows(name)])
 
-    def _rows(self, name: str) -> int:
-        """Rows of a file. Raises SourceError where it cannot be read or has no column of pictures."""
+    def _rows(self, name: str) -> list[str]:
+        """Keys of a file's rows, or the name of a damaged one. Raises SourceError where it has no column of pictures."""
         try:
             schema, rows = self.describe(name)
-        except (OSError, pa.ArrowException) as error:
-            raise SourceError(f"{self.name}: cannot read {spell(name)}: {error}") from None
+        except (OSError, pa.ArrowException):
+            return [name]
         self.find_column(schema, name)
-        return rows
+        return [f"{name}#{row}" for row in range(rows)]
 
     def find_column(self, schema: pa.Schema, name: str) -> str:
         """The column of pictures. Raises SourceError."""
@@ -107,11 +107,13 @@ class Table(PathSource):
         return None
 
     def load(self, key: str, with_depth: bool = True) -> Scene:
+        if key.endswith(self.suffix):
+            raise SceneError("damaged table", spell(key))
         name, _, row = key.rpartition("#")
         try:
             cell = self.cell(name, int(row))
         except (OSError, pa.ArrowException) as error:
-            raise SceneError("unreadable file", spell(f"{name}: {error}")) from None
+            raise SceneError("damaged table", spell(f"{name}: {error}")) from None
         return Scene(decode_rgb(self._to_bytes(cell, name), MIN_SIDE), origin=self.origin(key))
 
     def _to_bytes(self, cell: Any, name: str) -> bytes:

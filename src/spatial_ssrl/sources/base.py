@@ -54,9 +54,8 @@ class Source(ABC):
     @classmethod
     def options(cls) -> dict[str, str]:
         """Names of the options and their defaults, as text."""
-        return {
-            f.name: "" if f.default in (MISSING, None) else _to_text(f.default) for f in fields(cls) if f.name != "files"
-        }
+        given = {f.name: f.default for f in fields(cls) if f.name != "files"}
+        return {name: "" if default is None else _to_text(default) for name, default in given.items()}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from spatial_ssrl.errors import MissingExtraError, SceneError, SourceError
 
@@ -66,8 +66,8 @@ class Files:
     def path(self, name: str) -> Path:
         return Path(self.place(name))
 
-    def open(self, name: str) -> BinaryIO:
-        """A file for random access. Raises OSError."""
+    def open(self, name: str) -> Any:
+        """A binary file for random access. Raises OSError."""
         place = self.place(name)
         if not is_url(place):
             return Path(place).open("rb")
