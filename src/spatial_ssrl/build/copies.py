@@ -23,13 +23,17 @@ def _split(group: Sequence[int], spans: Sequence[Span], measure: Callable[[Span]
     for i in group:
         try:
             parts.setdefault(measure(spans[i]), []).append(i)
-        except OSError:
+        except (OSError, ValueError):
             continue
     return [part for part in parts.values() if len(part) > 1]
 
 
 def _size(span: Span) -> int:
-    return span.path.stat().st_size if span.size is None else span.size
+    if span.size is not None:
+        return span.size
+    if not span.path.is_file():  # reading a pipe would wait for ever
+        raise OSError(f"not a regular file: {span.path}")
+    return span.path.stat().st_size
 
 
 def _middle(span: Span) -> bytes:

@@ -70,7 +70,8 @@ class Tar(PathSource):
 class Table(PathSource):
     """Tables with a column of encoded pictures: bytes, or the struct of bytes and path of the Hugging Face Image feature.
 
-    A key is `file#row`, or the name of a damaged file. Where a struct has no bytes, its path is read, relative to the table's folder.
+    A key is `file#row`, or the name of a damaged file. Where a struct has no bytes, its path is read, relative to the
+    table's folder.
     """
 
     column: str = ""

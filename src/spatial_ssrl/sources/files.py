@@ -109,7 +109,7 @@ def _walk(root: str) -> Iterator[str]:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(f"{folder}{entry.name}/")
-                    elif entry.is_file():
+                    elif os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file():
                         yield folder + entry.name
         except OSError:
             if not folder:
