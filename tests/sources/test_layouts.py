@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spatial_ssrl.build.draw import draw_row
 from spatial_ssrl.errors import SceneError, SourceError
 from spatial_ssrl.scene import Intrinsics
 from spatial_ssrl.sources import SOURCES, open_source
+from spatial_ssrl.sources.pairs import fill_gaps
+from spatial_ssrl.tasks import TASKS, Drop, make_task
 
 DEPTH = np.linspace(0.5, 4, 96 * 80, dtype=np.float32).reshape(80, 96)
 RGB = np.random.default_rng(0).integers(0, 256, (80, 96, 3), dtype=np.uint8)
@@ -372,3 +375,42 @@ def test_7scenes_depth_meets_the_picture_better_once_projected(real_data):
     stored = open_source(f"pairs:{real_data}/rgbd/7scenes?image=**/*.color.jpg&depth=**/*.depth.png&invalid=0,65535", 1, 0)
     for key in projected.list_keys():
         assert steps_meet_edges(projected.load(key)) > 1.15 * steps_meet_edges(stored.load(key))
+
+
+def test_gaps_are_filled_where_readings_agree_and_not_across_an_edge():
+    rng = np.random.default_rng(0)
+    slope = np.linspace(10, 12, 200, dtype=np.float32)[:, None] * np.ones(300, np.float32)
+    slope[:, 150:] *= 1.5
+    sparse = np.where(rng.random(slope.shape) < 0.3, slope, np.float32(np.nan))
+    filled = fill_gaps(sparse)
+    known, new = ~np.isnan(sparse), np.isnan(sparse) & ~np.isnan(filled)
+    assert np.array_equal(filled[known], sparse[known])
+    assert new[:, 10:140].mean() > 0.3
+    assert np.abs(filled[new] / slope[new] - 1).max() <= 0.025
+    assert np.isnan(fill_gaps(np.where(rng.random(slope.shape) < 0.005, slope, np.float32(np.nan)))).mean() > 0.99
+
+
+def test_filled_gaps_agree_with_readings_held_out(real_data):
+    """A tenth of the readings of real frames is hidden: what is filled in their place is what they were."""
+    source, rng = (
+        open_source(f"pairs:{real_data}/rgbd/kitti?depth=groundtruth_depth/*&scale=256", 1, 0),
+        np.random.default_rng(0),
+    )
+    for key in source.list_keys():
+        depth = source.load(key).depth
+        held = ~np.isnan(depth) & (rng.random(depth.shape) < 0.1)
+        error = np.abs(fill_gaps(np.where(held, np.float32(np.nan), depth))[held] / depth[held] - 1)
+        assert (~np.isnan(error)).mean() > 0.3
+        assert np.nanpercentile(error, 99) < 0.025
+        assert (error > 0.05).sum() < 0.001 * error.size
+
+
+@pytest.mark.parametrize("layout", ["kitti", "megadepth"])
+def test_sparse_depth_gives_rows(real_data, layout):
+    source = open_source(f"{layout}:{real_data}/rgbd/{layout}", 1, 0)
+    scenes = [source.load(key).fit(1024) for key in source.list_keys()]
+    for name in ("depth", "position", "distance") if source.unit == "metre" else ("depth", "position"):
+        for variant in TASKS[name].variants:
+            task = make_task(name, variant, "paper")
+            drawn = [draw_row(scene, task, "paper", 0, "train", k) for scene in scenes for k in range(4)]
+            assert any(not isinstance(row, Drop) for row in drawn), task

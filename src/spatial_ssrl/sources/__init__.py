@@ -33,6 +33,8 @@ def open_source(text: str, scenes: int, seed: int) -> Source:
     if layout not in SOURCES:
         known = ", ".join(SOURCES)
         raise SourceError(f"unknown layout {layout!r} in {spell(text)!r}; known: {known}; or write folder:PATH")
+    if spell(text) != text:
+        raise SourceError(f"the path {spell(text)} is no UTF-8; rename it, or run the command in that folder with .")
     kind = SOURCES[layout]
     if kind is Rooms:
         return Rooms.from_text(path, options, scenes, seed)

@@ -11,7 +11,7 @@ import numpy as np
 
 from spatial_ssrl.errors import SceneError
 from spatial_ssrl.scene import Depth, Intrinsics, read_depth
-from spatial_ssrl.sources.pairs import Pair, PairSource, by_time, find, nearest, split, to_camera
+from spatial_ssrl.sources.pairs import Pair, PairSource, by_time, fill_gaps, find, nearest, split, to_camera
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Kitti(PairSource):
                   below the root (cameras 02 and 03), or image/NAME.png with groundtruth_depth/NAME.png, where `_image_`
                   in the name is `_groundtruth_depth_`
     unit          16 bit, value / 256 = metres
-    invalid       0; readings are sparse, about one pixel in five (20 scans put together; velodyne_raw is one in twenty)
+    invalid       0; one pixel in five has a reading (11 scans put together); gaps between readings that agree are filled,
+                  see `fill_gaps`, since tasks ask for regions without gaps
     registration  readings are projected into the rectified picture
     intrinsics    3x3 in intrinsics/NAME.txt of the selection; P_rect_02 and 03 in calib_cam_to_cam.txt of the raw data
     source        development kit of https://www.cvlibs.net/datasets/kitti/eval_depth.php
@@ -73,7 +74,7 @@ class Kitti(PairSource):
             yield name, selected.get((around, stem.replace("_image_", "_groundtruth_depth_", 1)))
 
     def read(self, name: str) -> Depth:
-        return read_depth(self.files.path(name), scale=256)
+        return fill_gaps(read_depth(self.files.path(name), scale=256))
 
     def camera(self, name: str) -> Intrinsics | None:
         if self.intrinsics:

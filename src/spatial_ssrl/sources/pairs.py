@@ -23,6 +23,7 @@ from spatial_ssrl.sources.files import spell
 
 SAME_SHAPE = 0.02
 """Aspect ratios of picture and depth may differ by this share, as rounding of sizes does."""
+REACH, AGREE = 3, 0.05
 Pair = tuple[str, str | None]
 """A picture and its depth file, None where it is missing."""
 
@@ -188,9 +189,9 @@ def project(depth: Depth, camera: Intrinsics, onto: Intrinsics, shift: float, si
     x = np.rint((columns - camera.cx) / camera.fx * onto.fx + shift * onto.fx / z + onto.cx).astype(int)
     y = np.rint((rows - camera.cy) / camera.fy * onto.fy + onto.cy).astype(int)
     seen = (x >= 0) & (x < size[0]) & (y >= 0) & (y < size[1])
-    projected = np.full(size[::-1], np.inf, np.float32)
-    np.minimum.at(projected, (y[seen], x[seen]), z[seen])
-    return np.where(np.isinf(projected), np.float32(np.nan), projected)
+    projected = np.full(size[0] * size[1], np.inf, np.float32)
+    np.minimum.at(projected, (y * size[0] + x)[seen], z[seen])
+    return np.where(np.isinf(projected), np.float32(np.nan), projected).reshape(size[::-1])
 
 
 def look_up(depth: Depth, camera: Intrinsics, onto: Intrinsics, size: tuple[int, int]) -> Depth:
@@ -203,3 +204,28 @@ def look_up(depth: Depth, camera: Intrinsics, onto: Intrinsics, size: tuple[int,
     height, width = depth.shape
     seen = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))
     return np.where(seen, depth[np.clip(y, 0, height - 1)[:, None], np.clip(x, 0, width - 1)], np.float32(np.nan))
+
+
+def fill_gaps(depth: Depth) -> Depth:
+    """Sparse depth less the gaps whose surroundings leave no doubt.
+
+    A pixel without reading gets the middle of the readings around it where each of the four squares of which it is a
+    corner, REACH px wide, holds one, and the largest is at most AGREE above the smallest: no edge is filled across.
+    """
+    lowest, highest = (np.stack(_corners(depth, extreme)) for extreme in (np.fmin, np.fmax))
+    low, high = lowest.min(axis=0), highest.max(axis=0)  # NaN where one of the four is empty
+    return np.where(np.isnan(depth) & (high <= (1 + AGREE) * low), (low + high) / 2, depth)
+
+
+def _corners(depth: Depth, extreme: np.ufunc) -> list[Depth]:
+    """Smallest or largest reading of each of the four squares at every pixel."""
+    above, below = _sweep(depth, extreme), _sweep(depth[::-1], extreme)[::-1]
+    return [_sweep(part.T[::step], extreme)[::step].T for part in (above, below) for step in (1, -1)]
+
+
+def _sweep(depth: Depth, extreme: np.ufunc) -> Depth:
+    """Smallest or largest reading of each pixel and the REACH before it in its column."""
+    swept = depth.copy()
+    for step in range(1, REACH + 1):
+        extreme(swept[step:], depth[:-step], out=swept[step:])
+    return swept
