@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from conftest import ROOT
 from spatial_ssrl.build.draw import draw_row
 from spatial_ssrl.errors import SceneError, SourceError
 from spatial_ssrl.scene import Intrinsics
@@ -300,6 +301,16 @@ def test_a_wrong_folder_is_told_what_was_looked_for_and_found(tmp_path, layout):
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(SourceError, match=r"looked for .* found \.txt"):
         open_source(f"{layout}:{tmp_path}", 1, 0).list_keys()
+
+
+def test_the_command_and_the_guide_list_every_layout(cli):
+    guide = (ROOT / "docs/sources.md").read_text()
+    done = cli("sources")
+    assert done.returncode == 0
+    for name, kind in SOURCES.items():
+        assert f"`{name}:" in guide
+        assert f" {name}:" in done.stdout
+        assert all(f"{option}=" in done.stdout for option in kind.options())
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ class Table(PathSource):
 
 @dataclass(frozen=True)
 class Parquet(Table):
-    """`parquet:PATH?column=image`: a row is found by its row group, of which the pages up to the row are read."""
+    """`parquet:PATH?column=image`: to load a row, its row group is read."""
 
     name: ClassVar[str] = "parquet"
     suffix: ClassVar[str] = ".parquet"
@@ -151,10 +151,7 @@ class Parquet(Table):
             column, group = self.find_column(table.schema_arrow, name), 0
             while row >= (rows := table.metadata.row_group(group).num_rows):
                 row, group = row - rows, group + 1
-            for i, batch in enumerate(table.iter_batches(1, [group], [column])):
-                if i == row:
-                    return batch.column(0)[0].as_py()
-        raise OSError(f"row group {group} ends before its row {row}")
+            return table.read_row_group(group, [column])[column][row].as_py()
 
 
 @dataclass(frozen=True)
