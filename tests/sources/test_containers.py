@@ -287,6 +287,7 @@ def test_object_stores(store, tmp_path):
     [
         ("memory://bucket/nothing", "no such file or folder"),
         ("nowhere://bucket/x", "Protocol not known: nowhere"),
+        ("ftp://127.0.0.1:1/x", "Connection refused"),
         ("tum:memory://bucket/x", "copy or mount it"),
         ("datasets:memory://bucket/x", "copy or mount it"),
     ],

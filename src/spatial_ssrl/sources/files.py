@@ -7,6 +7,7 @@ as Python's calls give them (surrogates); `spell` writes them for rows, manifest
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,8 +39,8 @@ class Files:
     def at(cls, place: str) -> "Files":
         """The files at a path or URL. Raises SourceError when there is nothing."""
         if is_url(place):
-            store, path = _store(place)
-            is_file, found = store.isfile(path), store.exists(path)
+            with _reaching(place) as (store, path):
+                is_file, found = store.isfile(path), store.exists(path)
         else:
             place = os.path.expanduser(place)
             is_file, found = os.path.isfile(place), os.path.exists(place)
@@ -67,12 +68,12 @@ class Files:
         return Path(self.place(name))
 
     def open(self, name: str) -> Any:
-        """A binary file for random access. Raises OSError."""
+        """A binary file for random access. Raises OSError, or SourceError where a store cannot be reached."""
         place = self.place(name)
         if not is_url(place):
             return Path(place).open("rb")
-        store, path = _store(place)
-        return store.open(path, "rb")
+        with _reaching(place) as (store, path):
+            return store.open(path, "rb")
 
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
         """A whole file, or `size` bytes of it. Raises SceneError, "unreadable file" or "too large a file"."""
@@ -117,10 +118,20 @@ def _walk(root: str) -> Iterator[str]:
             yield folder
 
 
-def _find(url: str) -> Iterator[str]:
-    store, root = _store(url)
-    for path in store.find(root):
-        yield path[len(root) :].lstrip("/")
+def _find(url: str) -> list[str]:
+    with _reaching(url) as (store, root):
+        return [path[len(root) :].lstrip("/") for path in store.find(root)]
+
+
+@contextmanager
+def _reaching(url: str) -> Iterator[tuple[Any, str]]:
+    """The store of a URL and the path in it. Raises SourceError where the store raises anything."""
+    try:
+        yield _store(url)
+    except MissingExtraError:
+        raise
+    except Exception as error:  # of the store's own kind
+        raise SourceError(f"{spell(url)}: {type(error).__name__}: {error}") from None
 
 
 def _store(url: str) -> tuple[Any, str]:
@@ -129,11 +140,7 @@ def _store(url: str) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
     except ImportError:
         raise MissingExtraError("fsspec", "remote") from None
-    try:
-        store, path = url_to_fs(url)
-    except (ImportError, ValueError) as error:
-        raise SourceError(f"{spell(url)}: {error}") from None
-    return store, path
+    return url_to_fs(url)
 
 
 def _read_local(path: str, start: int, size: int | None) -> bytes:
