@@ -189,8 +189,9 @@ def read_depth(path: Path, *, scale: float = 1.0, invalid: tuple[float, ...] = (
     depth = raw[..., 0] if raw.ndim == 3 and raw.shape[2] == 1 else raw
     if depth.ndim != 2 or depth.dtype.kind not in "uif" or depth.size > MAX_PIXELS:
         raise SceneError("unreadable depth", f"{path.name}: shape {depth.shape}, type {depth.dtype}")
-    bad = ~np.isfinite(depth) | (depth <= 0) | np.isin(depth, invalid)
-    return np.where(bad, np.float32(np.nan), (depth / scale).astype(np.float32))
+    with np.errstate(invalid="ignore"):  # bytes of a damaged file can be a NaN that signals
+        bad = ~np.isfinite(depth) | (depth <= 0) | np.isin(depth, invalid)
+        return np.where(bad, np.float32(np.nan), (depth / scale).astype(np.float32))
 
 
 def _read_array(path: Path, key: str) -> np.ndarray:
