@@ -270,4 +270,4 @@ def test_a_source_whose_path_is_no_utf8_is_told(tmp_path, cli):
     done = cli("build", os.fsdecode(folder), "--n", 4, "--out", tmp_path / "out")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert "caf\\xe9 is no UTF-8; rename it" in done.stderr
+    assert "caf\\udce9' is no UTF-8; rename it" in done.stderr

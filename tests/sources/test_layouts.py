@@ -229,6 +229,7 @@ def test_nyu_mat_holds_many_scenes_with_reversed_axes(tmp_path):
     rgb, raw = nyu_scene()
     images, raws = np.stack([rgb * 0, rgb], axis=-1), np.stack([raw * 0, raw], axis=-1)
     nyu_mat(tmp_path / "nyu_depth_v2_labeled.mat", images=images, rawDepths=raws, depths=np.full_like(raws, 3))
+    (tmp_path / "splits.mat").write_bytes(b"MATLAB 5.0 MAT-file")
     for text in (f"nyu:{tmp_path}", f"{tmp_path}/nyu_depth_v2_labeled.mat"):
         source = open_source(text, 1, 0)
         assert list(source.list_keys()) == [f"nyu_depth_v2_labeled.mat#000{i}" for i in (0, 1)]
@@ -241,14 +242,15 @@ def test_nyu_mat_holds_many_scenes_with_reversed_axes(tmp_path):
 
 
 def test_another_mat_is_told_what_it_lacks(tmp_path):
+    text = f"nyu:{tmp_path}/x.mat"
     nyu_mat(tmp_path / "x.mat", images=np.zeros((480, 640, 3, 2), np.uint8), labels=np.zeros((480, 640, 2)))
     with pytest.raises(SourceError, match=r"looked for .*rawDepths.* found .*labels"):
-        one(f"nyu:{tmp_path}")
+        one(text)
     (tmp_path / "x.mat").write_bytes(b"MATLAB 5.0 MAT-file")
     with pytest.raises(SourceError, match=r"no HDF5 \(MATLAB v7.3\) file"):
-        one(f"nyu:{tmp_path}")
+        one(text)
     with pytest.raises(SourceError, match="expected one of rawDepths, depths"):
-        one(f"nyu:{tmp_path}?depth=labels")
+        one(f"{text}?depth=labels")
 
 
 def test_nyu_as_png(tmp_path):

@@ -1,6 +1,7 @@
 """Pictures that are byte for byte the same: a photograph that is there twice gives its rows once."""
 
 import hashlib
+import stat
 from collections.abc import Callable, Hashable, Sequence
 
 from spatial_ssrl.sources import Span
@@ -31,9 +32,10 @@ def _split(group: Sequence[int], spans: Sequence[Span], measure: Callable[[Span]
 def _size(span: Span) -> int:
     if span.size is not None:
         return span.size
-    if not span.path.is_file():  # reading a pipe would wait for ever
+    found = span.path.stat()
+    if not stat.S_ISREG(found.st_mode):  # reading a pipe would wait for ever
         raise OSError(f"not a regular file: {span.path}")
-    return span.path.stat().st_size
+    return found.st_size
 
 
 def _middle(span: Span) -> bytes:

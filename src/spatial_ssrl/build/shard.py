@@ -11,6 +11,7 @@ from spatial_ssrl.build.recipe import Entry
 from spatial_ssrl.errors import SceneError, SourceError
 from spatial_ssrl.row import Row
 from spatial_ssrl.scene import Scene
+from spatial_ssrl.sources import spell
 from spatial_ssrl.tasks import Drop, make_task
 
 NO_SPLIT = ""
@@ -86,7 +87,7 @@ class _Maker:
         """List a scene that cannot be used, and never ask it again."""
         if self.plan.strict_inputs:
             raise SourceError(f"{name}: {error}")
-        self.shard.skipped[name] = str(error)
+        self.shard.skipped[name] = spell(str(error))
         self.splits[ref] = NO_SPLIT
 
     def rows(self, ref: SceneRef, scene: Scene, ks: range) -> Iterator[Row]:

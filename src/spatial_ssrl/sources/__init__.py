@@ -11,7 +11,7 @@ from spatial_ssrl.sources.multiview import MegaDepth, Middlebury
 from spatial_ssrl.sources.pairs import Pairs
 from spatial_ssrl.sources.rooms import Rooms
 
-__all__ = ["SOURCES", "Source", "Span", "open_source"]
+__all__ = ["SOURCES", "Source", "Span", "open_source", "spell"]
 
 SOURCES: dict[str, type[Source]] = {
     source.name: source
@@ -32,9 +32,9 @@ def open_source(text: str, scenes: int, seed: int) -> Source:
     layout, path, options = parse_source(text)
     if layout not in SOURCES:
         known = ", ".join(SOURCES)
-        raise SourceError(f"unknown layout {layout!r} in {spell(text)!r}; known: {known}; or write folder:PATH")
+        raise SourceError(f"unknown layout {layout!r} in {text!r}; known: {known}; or write folder:PATH")
     if spell(text) != text:
-        raise SourceError(f"the path {spell(text)} is no UTF-8; rename it, or run the command in that folder with .")
+        raise SourceError(f"the path {text!r} is no UTF-8; rename it, or run the command in that folder with .")
     kind = SOURCES[layout]
     if kind is Rooms:
         return Rooms.from_text(path, options, scenes, seed)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from spatial_ssrl.errors import SceneError, SourceError
 from spatial_ssrl.scene import MIN_SIDE, Scene, decode_rgb
 from spatial_ssrl.sources.base import IMAGE_SUFFIXES, LocalSource, PathSource
-from spatial_ssrl.sources.files import Span, is_url, spell
+from spatial_ssrl.sources.files import Span
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class Tar(PathSource):
 
     def span(self, key: str) -> Span | None:
         member = self.members[key]
-        if member is None or is_url(self.files.folder):
+        if member is None or not self.files.is_local:
             return None
         return Span(self.files.path(member[0]), *member[1:])
 
     def load(self, key: str, with_depth: bool = True) -> Scene:
         member = self.members[key]
         if member is None:
-            raise SceneError("damaged archive", spell(key))
+            raise SceneError("damaged archive", key)
         return Scene(decode_rgb(self.files.read(*member), MIN_SIDE), origin=self.origin(key))
 
 
@@ -99,7 +99,7 @@ class Table(PathSource):
         if column not in fit:
             asked = f"column {column!r}" if column else "one column"
             raise SourceError(
-                f"{self.name}: looked for {asked} of pictures (bytes, or a struct with bytes) in {spell(name)}; found "
+                f"{self.name}: looked for {asked} of pictures (bytes, or a struct with bytes) in {name}; found "
                 f"{', '.join(fit) or 'none'} of {', '.join(schema.names)}; name one by ?column=NAME"
             )
         return column
@@ -109,12 +109,12 @@ class Table(PathSource):
 
     def load(self, key: str, with_depth: bool = True) -> Scene:
         if key.endswith(self.suffix):
-            raise SceneError("damaged table", spell(key))
+            raise SceneError("damaged table", key)
         name, _, row = key.rpartition("#")
         try:
             cell = self.cell(name, int(row))
         except (OSError, pa.ArrowException) as error:
-            raise SceneError("damaged table", spell(f"{name}: {error}")) from None
+            raise SceneError("damaged table", f"{name}: {error}") from None
         return Scene(decode_rgb(self._to_bytes(cell, name), MIN_SIDE), origin=self.origin(key))
 
     def _to_bytes(self, cell: Any, name: str) -> bytes:

@@ -48,7 +48,7 @@ class Source(ABC):
         """The scene of a key, without its depth unless asked for. Raises SceneError when its files cannot be used."""
 
     def origin(self, key: str) -> tuple[str, str]:
-        """Layout and key as rows, manifest and messages name a scene."""
+        """Layout and key as rows and manifest name a scene."""
         return self.name, spell(key)
 
     @classmethod
@@ -88,7 +88,7 @@ class PathSource(Source):
         if keys:
             return keys
         seen = Counter(os.path.splitext(name)[1] or os.path.basename(name) for name in self.files.list())
-        found = ", ".join(f"{spell(kind)} ({n})" for kind, n in seen.most_common(8))
+        found = ", ".join(f"{kind} ({n})" for kind, n in seen.most_common(8))
         raise SourceError(
             f"{self.name}: looked for {self.looked_for} under {self.files.folder}; found {found or 'no files'}"
         )

@@ -1,7 +1,7 @@
 """The files below a folder of this machine or, through fsspec, of an object store.
 
 Names are relative to the folder, with `/` between their parts. Bytes of a file name that are no UTF-8 stand in it
-as Python's calls give them (surrogates); `spell` writes them for rows, manifests and messages.
+as Python's calls give them (surrogates); `spell` writes them for rows and manifests.
 """
 
 import os
@@ -45,7 +45,7 @@ class Files:
             place = os.path.expanduser(place)
             is_file, found = os.path.isfile(place), os.path.exists(place)
         if not found:
-            raise SourceError(f"no such file or folder: {spell(place)}")
+            raise SourceError(f"no such file or folder: {place}")
         return cls(*(os.path.split(place) if is_file else (place.rstrip("/") or "/", None)))
 
     @property
@@ -81,7 +81,7 @@ class Files:
         try:
             data = (_read_remote if is_url(place) else _read_local)(place, start, size)
         except Exception as error:  # object stores raise errors of their own
-            raise SceneError("unreadable file", spell(str(error))) from None
+            raise SceneError("unreadable file", str(error)) from None
         if len(data) > MAX_BYTES:
             raise SceneError("too large a file", f"more than {MAX_BYTES} bytes")
         return data
@@ -131,7 +131,7 @@ def _reaching(url: str) -> Iterator[tuple[Any, str]]:
     except MissingExtraError:
         raise
     except Exception as error:  # of the store's own kind
-        raise SourceError(f"{spell(url)}: {type(error).__name__}: {error}") from None
+        raise SourceError(f"{url}: {type(error).__name__}: {error}") from None
 
 
 def _store(url: str) -> tuple[Any, str]:

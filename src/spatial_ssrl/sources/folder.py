@@ -9,7 +9,7 @@ from typing import ClassVar
 from spatial_ssrl.errors import SourceError
 from spatial_ssrl.scene import Scene
 from spatial_ssrl.sources.base import IMAGE_SUFFIXES, PathSource
-from spatial_ssrl.sources.files import spell
+from spatial_ssrl.sources.files import is_url
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,9 @@ class Coco(Folder):
             listed = [str(image["file_name"]) for image in json.loads(self.files.read(name))["images"]]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             problem = f"{type(error).__name__}: {error}"
-            raise SourceError(f"coco: {spell(name)} holds no list of pictures (images, file_name): {problem}") from None
-        return [os.path.normpath(os.path.join(self._folder(name), file)) for file in listed]
+            raise SourceError(f"coco: {name} holds no list of pictures (images, file_name): {problem}") from None
+        folder = self._folder(name)
+        return [file if is_url(file) else os.path.normpath(os.path.join(folder, file)) for file in listed]
 
     def _folder(self, name: str) -> str:
         """Where the pictures of a JSON file are."""

@@ -11,7 +11,7 @@ import numpy as np
 from spatial_ssrl.errors import MissingExtraError, SceneError, SourceError
 from spatial_ssrl.scene import RGB, Depth, DepthUnit, Intrinsics, Scene, read_depth
 from spatial_ssrl.sources.base import IMAGE_SUFFIXES, LocalSource
-from spatial_ssrl.sources.files import Span, spell
+from spatial_ssrl.sources.files import Span
 from spatial_ssrl.sources.pairs import Pair, PairSource, by_time, find, look_up, nearest, project, split, time_of
 
 KINECT_COLOUR = Intrinsics(525.0, 525.0, 319.5, 239.5)
@@ -192,7 +192,8 @@ class Nyu(LocalSource):
     extra: ClassVar[str | None] = "hdf5"
 
     def list_keys(self) -> Sequence[str]:
-        names = [name for name in self.files.list() if name.endswith(".mat")]
+        wanted = self.files.only or "nyu_depth_v2_labeled.mat"
+        names = [name for name in self.files.list() if os.path.basename(name) == wanted]
         return self.require([f"{name}#{i:04d}" for name in names for i in self._count(name)])
 
     def _count(self, name: str) -> range:
@@ -201,11 +202,11 @@ class Nyu(LocalSource):
             with _open_h5(self.files.path(name)) as file:
                 shapes = {key: getattr(file[key], "shape", ()) for key in file}
         except OSError as error:
-            raise SourceError(f"{self.name}: {spell(name)} is no HDF5 (MATLAB v7.3) file: {error}") from None
+            raise SourceError(f"{self.name}: {name} is no HDF5 (MATLAB v7.3) file: {error}") from None
         (n, *_) = shapes.get("images") or (0,)
         expected = {"images": (n, 3, 640, 480), self.depth: (n, 640, 480)}
         if not expected.items() <= shapes.items():
-            raise SourceError(f"{self.name}: looked for {expected} in {spell(name)}; found {shapes}")
+            raise SourceError(f"{self.name}: looked for {expected} in {name}; found {shapes}")
         return range(n)
 
     def span(self, key: str) -> Span | None:
@@ -218,7 +219,7 @@ class Nyu(LocalSource):
                 rgb = file["images"][int(number)].transpose(2, 1, 0)
                 depth = file[self.depth][int(number)].T if with_depth else None
         except (OSError, KeyError, ValueError) as error:
-            raise SceneError("unreadable file", spell(f"{key}: {error}")) from None
+            raise SceneError("unreadable file", f"{key}: {error}") from None
         if depth is not None:
             depth = np.where((depth > 0) & (depth < 10), depth, np.nan).astype(np.float32)
         return _cut_nyu(rgb, depth, self.intrinsics, self.origin(key))

@@ -60,9 +60,9 @@ class Middlebury(PairSource):
     def pair(self, names: list[str]) -> Iterable[Pair]:
         there = set(names)
         for name in names:
-            folder, stem, _ = split(name)
-            if stem == "im0":
-                places = (os.path.join(folder, f"disp0{suffix}") for suffix in (".pfm", ".npz"))
+            folder, stem, suffix = split(name)
+            if stem == "im0" and suffix.lower() in IMAGE_SUFFIXES:
+                places = (os.path.join(folder, f"disp0{kind}") for kind in (".pfm", ".npz"))
                 yield name, next((place for place in places if place in there), None)
 
     def read(self, name: str) -> Depth:

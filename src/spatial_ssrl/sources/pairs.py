@@ -19,7 +19,6 @@ import numpy as np
 from spatial_ssrl.errors import SceneError, SourceError
 from spatial_ssrl.scene import RGB, Depth, DepthUnit, Intrinsics, Scene, read_depth, resize_depth
 from spatial_ssrl.sources.base import LocalSource
-from spatial_ssrl.sources.files import spell
 
 SAME_SHAPE = 0.02
 """Aspect ratios of picture and depth may differ by this share, as rounding of sizes does."""
@@ -72,13 +71,13 @@ class PairSource(LocalSource):
 
     def list_keys(self) -> Sequence[str]:
         if self.files.only:
-            raise SourceError(f"{self.name}: {spell(self.files.only)} is a file; expected a folder with {self.looked_for}")
+            raise SourceError(f"{self.name}: {self.files.only} is a file; expected a folder with {self.looked_for}")
         return self.require(list(self.pairs))
 
     def load(self, key: str, with_depth: bool = True) -> Scene:
         name = self.pairs[key]
         if name is None:
-            raise SceneError("no depth file", spell(key))
+            raise SceneError("no depth file", key)
         rgb = self.read_rgb(key)
         depth = self.fit(self.read(name), key, rgb) if with_depth else None
         assert self.unit is not None
