@@ -69,12 +69,10 @@ class SevenScenes(PairSource):
     looked_for: ClassVar[str] = "frame-NUMBER.color.png (or jpg) with frame-NUMBER.depth.png"
 
     def pair(self, names: list[str]) -> Iterable[Pair]:
-        there = set(names)
         for name in names:
             folder, stem, suffix = split(name)
             if stem.endswith(".color") and suffix.lower() in IMAGE_SUFFIXES:
-                depth = os.path.join(folder, stem.removesuffix("color") + "depth.png")
-                yield name, depth if depth in there else None
+                yield name, os.path.join(folder, stem.removesuffix("color") + "depth.png")
 
     def read(self, name: str) -> Depth:
         depth = read_depth(self.files.path(name), scale=1000, invalid=(0, 65535))
@@ -98,10 +96,8 @@ class ScanNet(PairSource):
     looked_for: ClassVar[str] = "color/NUMBER.jpg with depth/NUMBER.png"
 
     def pair(self, names: list[str]) -> Iterable[Pair]:
-        there = set(names)
         for around, stem, name in find(names, "color", ".jpg", ".png"):
-            depth = os.path.join(around, "depth", f"{stem}.png")
-            yield name, depth if depth in there else None
+            yield name, os.path.join(around, "depth", f"{stem}.png")
 
     def read(self, name: str) -> Depth:
         return read_depth(self.files.path(name), scale=1000)
@@ -242,12 +238,10 @@ class NyuSync(PairSource):
     looked_for: ClassVar[str] = "rgb_NUMBER.jpg (or png) with sync_depth_NUMBER.png"
 
     def pair(self, names: list[str]) -> Iterable[Pair]:
-        there = set(names)
         for name in names:
             folder, stem, suffix = split(name)
             if stem.startswith("rgb_") and suffix.lower() in IMAGE_SUFFIXES:
-                depth = os.path.join(folder, f"sync_depth_{stem.removeprefix('rgb_')}.png")
-                yield name, depth if depth in there else None
+                yield name, os.path.join(folder, f"sync_depth_{stem.removeprefix('rgb_')}.png")
 
     def read(self, name: str) -> Depth:
         return read_depth(self.files.path(name), scale=1000)

@@ -29,11 +29,8 @@ class Diode(PairSource):
     looked_for: ClassVar[str] = "NAME.png with NAME_depth.npy and NAME_depth_mask.npy"
 
     def pair(self, names: list[str]) -> Iterable[Pair]:
-        there = set(names)
-        for name in names:
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() == ".png":
-                yield name, f"{stem}_depth.npy" if f"{stem}_depth.npy" in there else None
+        pictures = (os.path.splitext(name) for name in names)
+        return [(stem + suffix, f"{stem}_depth.npy") for stem, suffix in pictures if suffix.lower() == ".png"]
 
     def read(self, name: str) -> Depth:
         path = self.files.path(name)

@@ -28,10 +28,8 @@ class MegaDepth(PairSource):
     extra: ClassVar[str | None] = "hdf5"
 
     def pair(self, names: list[str]) -> Iterable[Pair]:
-        there = set(names)
         for around, stem, name in find(names, "imgs", *IMAGE_SUFFIXES):
-            depth = os.path.join(around, "depths", f"{stem}.h5")
-            yield name, depth if depth in there else None
+            yield name, os.path.join(around, "depths", f"{stem}.h5")
 
     def read(self, name: str) -> Depth:
         return read_depth(self.files.path(name), key="depth")

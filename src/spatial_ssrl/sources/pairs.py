@@ -23,8 +23,9 @@ from spatial_ssrl.sources.base import LocalSource
 SAME_SHAPE = 0.02
 """Aspect ratios of picture and depth may differ by this share, as rounding of sizes does."""
 REACH, AGREE = 3, 0.05
+"""How far, in pixels, and to what share of their depth readings must agree for a gap among them to be filled."""
 Pair = tuple[str, str | None]
-"""A picture and its depth file, None where it is missing."""
+"""A picture and its depth file, if any."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,14 @@ class PairSource(LocalSource):
 
     @cached_property
     def pairs(self) -> dict[str, str | None]:
-        """Depth file of each picture."""
-        return dict(self.pair(self.files.list()))
+        """Depth file of each picture, None where it is missing."""
+        names = self.files.list()
+        there = {None, *names}
+        return {picture: depth if depth in there else None for picture, depth in self.pair(names)}
 
     @abstractmethod
     def pair(self, names: list[str]) -> Iterable[Pair]:
-        """Pictures among these files, in their order, and their depth files."""
+        """Pictures among these files, in their order, and the depth file that each would have."""
 
     @abstractmethod
     def read(self, name: str) -> Depth:
