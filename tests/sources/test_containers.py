@@ -232,6 +232,7 @@ def test_a_damaged_table_is_listed(tmp_path, suffix):
     pq.write_table(pa.table({"image": huggingface([{"bytes": png(), "path": None}] * 3)}), tmp_path / "b.parquet")
     whole = (tmp_path / "b.parquet").read_bytes()
     (tmp_path / "b.parquet").write_bytes(whole[:100] + bytes(1000) + whole[1100:])
+    (tmp_path / "c.parquet").write_bytes(whole.replace(b"\x05image", b"\x05\x80mage", 1))
     source, keys = opened(f"{'datasets' if suffix == 'arrow' else suffix}:{tmp_path}")
     assert keys[0] == f"a.{suffix}"
     for key in keys:

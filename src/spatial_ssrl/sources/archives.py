@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spatial_ssrl.errors import SceneError, SourceError
+from spatial_ssrl.errors import SceneError, SourceError, SpatialSSRLError
 from spatial_ssrl.scene import MIN_SIDE, Scene, decode_rgb
 from spatial_ssrl.sources.base import IMAGE_SUFFIXES, LocalSource, PathSource
 from spatial_ssrl.sources.files import Span
@@ -45,7 +45,9 @@ class Tar(PathSource):
                         yield f"{name}/{member.name}", (name, member.offset_data, member.size)
                 file.seek(archive.offset)
                 damaged = any(file.read(tarfile.BLOCKSIZE))  # an archive ends with blocks of zeros
-        except (OSError, tarfile.TarError):
+        except SpatialSSRLError:
+            raise
+        except Exception:  # readers of damaged files raise whatever they stumble over
             damaged = True
         if damaged:
             yield name, None
@@ -87,7 +89,9 @@ class Table(PathSource):
         """Keys of a file's rows, or the name of a damaged one. Raises SourceError where it has no column of pictures."""
         try:
             schema, rows = self.describe(name)
-        except (OSError, pa.ArrowException):
+        except SpatialSSRLError:
+            raise
+        except Exception:  # readers of damaged files raise whatever they stumble over
             return [name]
         self.find_column(schema, name)
         return [f"{name}#{row}" for row in range(rows)]
@@ -113,7 +117,9 @@ class Table(PathSource):
         name, _, row = key.rpartition("#")
         try:
             cell = self.cell(name, int(row))
-        except (OSError, pa.ArrowException) as error:
+        except SpatialSSRLError:
+            raise
+        except Exception as error:
             raise SceneError("damaged table", f"{name}: {error}") from None
         return Scene(decode_rgb(self._to_bytes(cell, name), MIN_SIDE), origin=self.origin(key))
 
