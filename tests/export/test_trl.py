@@ -6,23 +6,13 @@ import sys
 
 import pytest
 
-from export.helpers import originals, run_export
+from export.helpers import run_export
 from spatial_ssrl import vlm
 
 SHORT = (
     "--max_steps 1 --save_steps 1 --eval_strategy steps --eval_steps 1 --logging_steps 1 --report_to none --use_cpu true"
     " --bf16 false --dtype float32 --per_device_train_batch_size 4 --num_generations 2 --max_completion_length 4"
 )
-
-
-@pytest.fixture(scope="session")
-def tiny_model(dataset, tmp_path_factory):
-    from spatial_ssrl.train.tiny import make_tiny
-
-    texts = [row["problem"] for row in originals(dataset)["train"].values()]
-    out = tmp_path_factory.mktemp("tiny") / "model"
-    make_tiny("qwen2_5_vl", texts, None, 0, out)
-    return out
 
 
 @pytest.mark.parametrize("form", ["embedded", "paths"])
