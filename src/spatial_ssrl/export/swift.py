@@ -44,4 +44,5 @@ class Swift(Format):
             f" --dataset {quote(str(out / f'{training(splits)}.jsonl'))}"
             f" --val_dataset {quote(str(out / f'{held_out(splits)}.jsonl'))}"
             f" --external_plugins {quote(str(out / REWARD_FILE))} --reward_funcs spatial_ssrl"
+            " --num_generations 8 --per_device_train_batch_size 8 --per_device_eval_batch_size 8"
         )
