@@ -49,8 +49,8 @@ def test_another_export_replaces_the_first_and_keeps_what_is_not_its_own(dataset
     run_export(dataset, "swift", tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
     run_export(dataset, "webdataset", tmp_path)
-    made = json.loads((tmp_path / "export.json").read_text())["files"]
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*made, "export.json", "notes.txt"])
+    made = json.loads((tmp_path / "spatial_export.json").read_text())["files"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*made, "spatial_export.json", "notes.txt"])
     assert not (tmp_path / "images").exists()
 
 
@@ -91,7 +91,7 @@ def test_the_command_ends_with_the_next_one(dataset, tmp_path, cli):
     assert done.returncode == 0, done.stderr
     assert f"60 rows (test, train, validation) in {out}" in done.stdout
     assert f"data.train_files='{out}/train.parquet'" in done.stdout
-    settings = json.loads((out / "export.json").read_text())
+    settings = json.loads((out / "spatial_export.json").read_text())
     assert (settings["to"], settings["images"], settings["instruction"]) == ("verl", "embedded", "boxed")
     failed = cli("export", dataset, "--to", "nothing", "--out", out)
     assert failed.returncode == 2

@@ -3,7 +3,7 @@
 OUT/train.parquet (or .jsonl, -000000.tar), ...    a split, under its name
 OUT/images/ab/ID-0.jpg                             images, where rows hold paths
 OUT/spatial_reward.py                              the reward in the trainer's form, in one file
-OUT/export.json                                    what was exported, and the files above; written last
+OUT/spatial_export.json                            what was exported, and the files above; written last
 """
 
 import itertools

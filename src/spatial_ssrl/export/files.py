@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from spatial_ssrl.errors import ExportError
 from spatial_ssrl.row import ROW_GROUP
 
-ACCOUNT = "export.json"
+ACCOUNT = "spatial_export.json"
 PARTIAL = ".partial"
 
 
