@@ -145,6 +145,26 @@ def audit(
         raise SystemExit(GATE_FAILED)
 
 
+@app.command()
+def export(
+    data: Annotated[Path, typer.Argument(metavar="DIR", help="Dataset folder of `spatial-ssrl build`.")],
+    to: Annotated[str, typer.Option(help="Trainer: trl, verl, easyr1, swift, llamafactory; or webdataset.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    images: Annotated[
+        str | None, typer.Option(help="embedded in the rows, or paths of files; what suits the trainer if not given.")
+    ] = None,
+    instruction: Annotated[
+        str, typer.Option(help="How prompts end: think (reason, then box), boxed (box alone), or none.")
+    ] = "think",
+) -> None:
+    """Write rows in the form that another trainer reads, with the reward in its form."""
+    from spatial_ssrl import export as room
+
+    with _progress("exporting rows", "give the same command again; nothing half-written was left") as progress:
+        done = room.export(data, to, out, images=images, instruction=instruction, progress=progress)
+    print(f"{sum(done.rows.values())} rows ({', '.join(done.rows)}) in {out}\nnext: {done.command}")
+
+
 @train_app.command()
 def sft(
     preset: Annotated[Path, typer.Argument(metavar="PRESET", help="TOML preset, such as recipes/train/*.toml.")],

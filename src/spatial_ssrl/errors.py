@@ -6,6 +6,7 @@
       ├─ RecipeError        a recipe or preset with an unknown key or an impossible value
       ├─ DatasetError       a dataset folder that is missing, unfinished or of another build
       ├─ GrammarError       an answer form or a canonical answer that does not exist
+      ├─ ExportError        an export that no trainer could read, or into a folder that holds something else
       ├─ TrainingError      training that cannot start, or cannot go on
       └─ MissingExtraError  a command whose optional packages are not installed
 
@@ -48,6 +49,10 @@ class DatasetError(SpatialSSRLError):
 
 class GrammarError(SpatialSSRLError):
     """An answer form or a canonical answer does not exist."""
+
+
+class ExportError(SpatialSSRLError):
+    """An export that no trainer could read, or into a folder that holds something else."""
 
 
 class TrainingError(SpatialSSRLError):

@@ -27,6 +27,13 @@ from spatial_ssrl.errors import GrammarError
 FORMAT_INSTRUCTION = "First reason inside <think> and </think>. Then give only the final answer inside \\boxed{}, and stop."
 """What a prompt adds to a row's problem, so that a reply can be scored."""
 
+INSTRUCTIONS = {
+    "think": FORMAT_INSTRUCTION,
+    "boxed": "Give only the final answer inside \\boxed{}, and stop.",
+    "none": "",
+}
+"""Instructions by name. The reward's format credit is for what "think" asks."""
+
 
 class Grammar(ABC):
     """One form of answer."""

@@ -20,9 +20,9 @@ Conversation = list[dict[str, Any]]
 
 
 def conversation(problem: str, instruction: str = FORMAT_INSTRUCTION) -> Conversation:
-    """A row's problem as one user message, an image part for each `<image>`, the instruction at its end."""
+    """A row's problem as one user message, an image part for each `<image>`, the instruction, if any, at its end."""
     parts: list[dict[str, str]] = []
-    for i, text in enumerate(f"{problem}\n{instruction}".split("<image>")):
+    for i, text in enumerate(f"{problem}\n{instruction}".rstrip().split("<image>")):
         if i:
             parts.append({"type": "image"})
         if text.strip():
