@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from spatial_ssrl.config import parse_flags
 from spatial_ssrl.errors import SpatialSSRLError
 
 if TYPE_CHECKING:
@@ -171,9 +172,13 @@ def sft(
     data: Annotated[Path, typer.Option(help="Dataset folder of `spatial-ssrl build`.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and the model.")],
     model: Annotated[str | None, typer.Option(help="Model folder or hub name; overrides the preset.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of the preset, such as trainer.seed=1.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and an estimate; run nothing.")] = False,
 ) -> None:
     """Cold start: supervised training on right answers in the right form."""
-    _print_trained(_train("sft", preset, data, out, {"model": model}), data, out)
+    _train_or_plan("sft", preset, data, out, {"model": model, **parse_flags(changes or [])}, dry_run)
 
 
 @train_app.command()
@@ -182,9 +187,13 @@ def grpo(
     data: Annotated[Path, typer.Option(help="Dataset folder of `spatial-ssrl build`.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and the model.")],
     model: Annotated[str | None, typer.Option(help="Model folder or hub name; overrides the preset.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of the preset, such as trainer.seed=1.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and an estimate; run nothing.")] = False,
 ) -> None:
     """Reinforcement learning with verifiable rewards (GRPO)."""
-    _print_trained(_train("grpo", preset, data, out, {"model": model}), data, out)
+    _train_or_plan("grpo", preset, data, out, {"model": model, **parse_flags(changes or [])}, dry_run)
 
 
 @app.command("eval")
@@ -258,6 +267,44 @@ def _train(stage: str, preset: Path, data: Path, out: Path, flags: dict[str, Any
     print(f"training ({stage}) in {out}")
     with _resumable("the same command goes on from the last checkpoint"):
         return train(Preset.create(preset, {**flags, "stage": stage}), data, out)
+
+
+def _train_or_plan(stage: str, file: Path, data: Path, out: Path, flags: dict[str, Any], dry_run: bool) -> None:
+    if dry_run:
+        _print_plan(stage, file, data, out, flags)
+    else:
+        _print_trained(_train(stage, file, data, out, flags), data, out)
+
+
+def _print_plan(stage: str, file: Path, data: Path, out: Path, flags: dict[str, Any]) -> None:
+    """The preset as it is after all flags, what a run of it would be, and the commands that start it."""
+    from spatial_ssrl.train import Preset
+    from spatial_ssrl.train.estimate import ASSUMED, GIB
+    from spatial_ssrl.train.plan import plan
+
+    preset = Preset.create(file, {**flags, "stage": stage})
+    found = plan(preset, data, out)
+    print(preset.model_dump_json(indent=2, exclude_none=True))
+    print(f"{found.rows} rows, {found.steps} updates of {found.loads[1].batch} {'replies' if stage == 'grpo' else 'rows'}")
+    print(
+        f"prompts of {found.prompt:.0f} tokens (at most {found.longest_prompt}), replies of {found.reply:.0f}, by estimate"
+    )
+    rows = [
+        [
+            str(gpus),
+            f"{sum(load.memory().values()) / GIB:.0f}",
+            ", ".join(f"{part} {size / GIB:.1f}" for part, size in load.memory().items()),
+            f"{found.steps * sum(load.seconds().values()) / 3600:.1f}",
+            ", ".join(f"{part} {seconds:.1f}" for part, seconds in load.seconds().items()),
+        ]
+        for gpus, load in found.loads.items()
+    ]
+    _print_table(["GPUs", "GiB each", "of which", "hours", "seconds an update"], rows, align="left")
+    print(f"an estimate, by the arithmetic of train/estimate.py; assumed: {ASSUMED}")
+    many = "ddp-8gpu" if preset.lora else "fsdp2-8gpu"
+    words = shlex.join(word for word in sys.argv[1:] if word != "--dry-run")
+    print(f"1 GPU:  spatial-ssrl {words}")
+    print(f"8 GPUs: accelerate launch --config_file recipes/accelerate/{many}.yaml -m spatial_ssrl.cli {words}")
 
 
 def _print_trained(model: Path, data: Path, out: Path) -> None:

@@ -1,5 +1,6 @@
 """What to train and how: a few keys of ours, and tables handed as they are to TRL and PEFT."""
 
+import os
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -9,6 +10,7 @@ from spatial_ssrl import vlm
 from spatial_ssrl.config import load_config
 from spatial_ssrl.errors import RecipeError
 from spatial_ssrl.reward import Policy
+from spatial_ssrl.train.estimate import Shape
 
 TINY = "tiny:"
 
@@ -45,12 +47,16 @@ class Preset(BaseModel):
     """Tasks ("shuffle") or variants ("shuffle/2x2") to train on; none means all."""
     policy: Policy = "robust"
     """By which GRPO's reward and the development accuracy read a reply."""
+    gpus: int = Field(default=1, ge=1)
+    """Processes that the batches below are meant for; another number of them accumulates more or less, to the same batch."""
     dev: Dev | None = None
     """Where given, the model that is kept is the best on these rows, not the last."""
     trainer: dict[str, Any] = {}
     """Arguments of TRL's SFTConfig or GRPOConfig."""
     lora: dict[str, Any] | None = None
     """Arguments of PEFT's LoraConfig; without this table all weights are trained."""
+    shape: Shape | None = None
+    """Of the model, for the estimate of a run whose model is not at hand."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -77,8 +83,24 @@ class Preset(BaseModel):
         """Whether a row of this task and variant is trained on."""
         return not self.tasks or task in self.tasks or f"{task}/{variant}" in self.tasks
 
+    def spread(self, processes: int) -> dict[str, Any]:
+        """The trainer's arguments for so many processes. Raises RecipeError where its batch cannot be spread over them."""
+        values = {"gradient_accumulation_steps": 1, **self.trainer}
+        for key in ("gradient_accumulation_steps", "steps_per_generation"):
+            if key in values and processes != self.gpus:
+                values[key], rest = divmod(values[key] * self.gpus, processes)
+                if rest:
+                    raise RecipeError(
+                        f"trainer.{key} x gpus is {self.trainer.get(key, 1) * self.gpus} and cannot be spread over"
+                        f" {processes} processes; set another number of them, or a smaller per_device_train_batch_size"
+                    )
+        return values
+
     def trainer_config(self, out: Path) -> Any:
-        """TRL's SFTConfig or GRPOConfig. Raises RecipeError with the key that TRL does not know or take."""
+        """TRL's SFTConfig or GRPOConfig, for the processes that were launched.
+
+        Raises RecipeError with the key that TRL does not know or take.
+        """
         vlm.prepare_torch()
         import torch
         from trl import GRPOConfig, SFTConfig
@@ -95,7 +117,7 @@ class Preset(BaseModel):
         kind = SFTConfig if self.stage == "sft" else GRPOConfig
         known = {key: value for key, value in ours.items() if key in kind.__dataclass_fields__}
         forced = {"output_dir": str(out), "remove_unused_columns": False}  # the reward needs the columns
-        return _make(kind, "trainer", known | self.trainer | forced)
+        return _make(kind, "trainer", known | self.spread(int(os.environ.get("WORLD_SIZE", "1"))) | forced)
 
     def lora_config(self) -> Any:
         """PEFT's LoraConfig, or None. Raises RecipeError with the key that PEFT does not know or take."""

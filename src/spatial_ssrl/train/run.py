@@ -38,6 +38,8 @@ TOKENIZER_ROWS = 2000
 def run(preset: Preset, dataset: Path, out: Path, resume: bool) -> Path:
     """See `spatial_ssrl.train.train`."""
     vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
+    if preset.trainer.get("use_vllm"):
+        vlm.require("vllm", "vllm")
     args = preset.trainer_config(out)
     with args.main_process_first(desc="folder"):
         _claim(preset, dataset, out, resume or args.process_index > 0)
