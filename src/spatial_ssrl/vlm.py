@@ -67,6 +67,7 @@ def generate(
     max_new_tokens: int,
     batch_size: int = 32,
     sample: bool = False,
+    instruction: str = FORMAT_INSTRUCTION,
 ) -> Iterator[str]:
     """Replies to the rows, in order, a batch at a time: greedy, or sampled at temperature 1.
 
@@ -78,7 +79,8 @@ def generate(
     media = [i for name in ("image", "video") if (i := getattr(model.config, f"{name}_token_id", None)) is not None]
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
-        prompts = [processor.apply_chat_template(conversation(r["problem"]), add_generation_prompt=True) for r in batch]
+        posed = [conversation(row["problem"], instruction) for row in batch]
+        prompts = [processor.apply_chat_template(each, add_generation_prompt=True) for each in posed]
         inputs = processor(text=prompts, images=[pictures(r) for r in batch], padding=True, return_tensors="pt")
         with torch.inference_mode():
             tokens = model.generate(**inputs.to(model.device), max_new_tokens=max_new_tokens, suppress_tokens=media, **how)

@@ -85,11 +85,13 @@ def test_only_the_reply_is_supervised(puzzles, cold_start, tmp_path):
     preset = tiny_preset("sft")
     rows = load_rows(puzzles, "train", preset)
     model, processor = vlm.load(cold_start / "model")
-    trainer = SFTTrainer(model, preset.trainer_config(tmp_path), train_dataset=sft_dataset(rows), processing_class=processor)
+    trainer = SFTTrainer(
+        model, preset.trainer_config(tmp_path), train_dataset=sft_dataset(rows, preset), processing_class=processor
+    )
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(6)])
     for i, (ids, labels) in enumerate(zip(batch["input_ids"], batch["labels"], strict=True)):
         text = processor.tokenizer.decode(labels[labels != -100])
-        assert text == f"{cold_start_reply(rows[i])}<|im_end|>\n"
+        assert text == f"{cold_start_reply(rows[i], 'brief')}<|im_end|>\n"
         prompt = processor.apply_chat_template(vlm.conversation(rows[i]["problem"]), add_generation_prompt=True)
         seen = processor.tokenizer.decode(ids[labels == -100]).replace("<|endoftext|>", "")
         assert seen.replace("<|image_pad|>", "") == prompt.replace("<|image_pad|>", "")
@@ -98,7 +100,7 @@ def test_only_the_reply_is_supervised(puzzles, cold_start, tmp_path):
 def test_pictures_are_decoded_when_a_row_is_read(puzzles):
     rows = load_rows(puzzles, "train", tiny_preset("sft"))
     assert isinstance(rows[0]["images"][0]["bytes"], bytes)
-    posed = sft_dataset(rows)[0]
+    posed = sft_dataset(rows, tiny_preset("sft"))[0]
     assert [image.mode for image in posed["images"]] == ["RGB"] * len(rows[0]["images"])
     assert set(posed) == {"prompt", "completion", "images"}
 

@@ -38,33 +38,26 @@ def sample_rows(rows: Any, n: int, seed: int) -> list[dict[str, Any]]:
     return [dict(row) for row in rows.select(sorted(chosen))]
 
 
-def sft_dataset(rows: Any) -> Any:
+def sft_dataset(rows: Any, preset: Preset) -> Any:
     """`prompt`, `completion` and `images` of each row, made when it is read."""
-    return rows.with_transform(_sft_columns)
+
+    def columns(batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        said = [[{"role": "assistant", "content": cold_start_reply(row, preset.reply)}] for row in _by_row(batch)]
+        return _pose(batch, preset) | {"completion": said}
+
+    return rows.with_transform(columns)
 
 
-def grpo_dataset(rows: Any) -> Any:
+def grpo_dataset(rows: Any, preset: Preset) -> Any:
     """`prompt` and `images` of each row, made when it is read, and the columns that its reward needs."""
-    return rows.with_transform(_grpo_columns)
+    return rows.with_transform(lambda batch: _pose(batch, preset) | {name: batch[name] for name in REWARD_COLUMNS})
 
 
-def _sft_columns(batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-    return _pose(batch) | {"completion": [_said(row) for row in _by_row(batch)]}
-
-
-def _grpo_columns(batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-    return _pose(batch) | {name: batch[name] for name in REWARD_COLUMNS}
-
-
-def _pose(batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+def _pose(batch: Mapping[str, list[Any]], preset: Preset) -> dict[str, list[Any]]:
     return {
-        "prompt": [vlm.conversation(problem) for problem in batch["problem"]],
+        "prompt": [vlm.conversation(problem, preset.instruction) for problem in batch["problem"]],
         "images": [vlm.pictures(row) for row in _by_row(batch)],
     }
-
-
-def _said(row: Mapping[str, Any]) -> list[dict[str, str]]:
-    return [{"role": "assistant", "content": cold_start_reply(row)}]
 
 
 def _by_row(batch: Mapping[str, list[Any]]) -> list[dict[str, Any]]:

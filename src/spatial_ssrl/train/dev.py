@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from spatial_ssrl import vlm
-from spatial_ssrl.reward import Policy, score
+from spatial_ssrl.reward import score
 from spatial_ssrl.train.data import sample_rows
-from spatial_ssrl.train.preset import Dev
+from spatial_ssrl.train.preset import Preset
 
 ACCURACY, UNPARSED = "dev/accuracy", "dev/unparsed"
 
@@ -14,9 +14,10 @@ ACCURACY, UNPARSED = "dev/accuracy", "dev/unparsed"
 class Development:
     """Logs dev/accuracy and dev/unparsed; keeps no state of its own, so a resumed run goes on as it was."""
 
-    def __init__(self, trainer: Any, dev: Dev, policy: Policy, rows: Any, best: Path) -> None:
-        self.trainer, self.dev, self.policy, self.best = trainer, dev, policy, best
-        self.rows = sample_rows(rows, dev.rows, trainer.args.seed)
+    def __init__(self, trainer: Any, preset: Preset, rows: Any, best: Path) -> None:
+        assert preset.dev is not None
+        self.trainer, self.preset, self.dev, self.best = trainer, preset, preset.dev, best
+        self.rows = sample_rows(rows, self.dev.rows, trainer.args.seed)
 
     def watch(self) -> None:
         """Have the trainer call `measure` before the first step, every so many steps, and after the last."""
@@ -45,7 +46,7 @@ class Development:
 
     def measure(self, state: Any) -> float:
         """The accuracy now, logged; the trained weights are saved when none was better."""
-        scores = [score(reply, row, self.policy) for reply, row in zip(self._ask(), self.rows, strict=True)]
+        scores = [score(reply, row, self.preset.policy) for reply, row in zip(self._ask(), self.rows, strict=True)]
         accuracy = sum(s.accuracy for s in scores) / len(scores)
         unparsed = sum(s.parsed is None for s in scores) / len(scores)
         earlier = [entry[ACCURACY] for entry in state.log_history if ACCURACY in entry]
@@ -65,7 +66,10 @@ class Development:
             unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model,
             trainer.compute_loss_context_manager(),
         ):
-            replies = list(vlm.generate(model, trainer.processing_class, self.rows, max_new_tokens=tokens))
+            asked = vlm.generate(
+                model, trainer.processing_class, self.rows, max_new_tokens=tokens, instruction=self.preset.instruction
+            )
+            replies = list(asked)
         trainer.model.train()
         return replies
 

@@ -15,7 +15,7 @@ def grpo_trainer(preset: Preset, args: Any, model: Any, processor: Any, rows: An
         model=model,
         reward_funcs=trl_reward(preset.policy),
         args=args,
-        train_dataset=grpo_dataset(rows),
+        train_dataset=grpo_dataset(rows, preset),
         processing_class=processor,
         peft_config=preset.lora_config(),
     )

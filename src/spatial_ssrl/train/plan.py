@@ -16,7 +16,6 @@ from PIL import Image
 from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import RecipeError
-from spatial_ssrl.grammar import FORMAT_INSTRUCTION
 from spatial_ssrl.train.data import load_rows, sample_rows
 from spatial_ssrl.train.estimate import REPLY_TOKENS, Load, Shape
 from spatial_ssrl.train.preset import TINY, Preset
@@ -51,7 +50,7 @@ def plan(preset: Preset, dataset: Path, out: Path) -> Plan:
     rows = load_rows(dataset, "train", preset)
     sample = sample_rows(rows, SAMPLE, args.seed)
     prompts = [_prompt_tokens(row, shape.token_side, preset) for row in sample]
-    replies = [math.ceil(len(cold_start_reply(row)) / CHARACTERS) for row in sample]
+    replies = [math.ceil(len(cold_start_reply(row, preset.reply)) / CHARACTERS) for row in sample]
     grpo = preset.stage == "grpo"
     longest_reply = args.max_completion_length if grpo else max(replies)
     reply = min(REPLY_TOKENS, longest_reply) if grpo else sum(replies) / len(replies)
@@ -131,7 +130,7 @@ def shape_from(model: Any) -> Shape:
 
 
 def _prompt_tokens(row: Mapping[str, Any], side: int, preset: Preset) -> int:
-    text = row["problem"].replace("<image>", "") + FORMAT_INSTRUCTION
+    text = row["problem"].replace("<image>", "") + preset.instruction
     pictures = (Image.open(io.BytesIO(image["bytes"])).size for image in row["images"])
     return (
         TEMPLATE_TOKENS + math.ceil(len(text) / CHARACTERS) + sum(_picture_tokens(size, side, preset) for size in pictures)

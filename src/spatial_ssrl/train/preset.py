@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from spatial_ssrl import vlm
 from spatial_ssrl.config import load_config
 from spatial_ssrl.errors import RecipeError
+from spatial_ssrl.grammar import INSTRUCTIONS
 from spatial_ssrl.reward import Policy
 from spatial_ssrl.train.estimate import Shape
 
@@ -45,6 +46,9 @@ class Preset(BaseModel):
     """Pictures are scaled to this many pixels; None leaves the model's own limits."""
     tasks: tuple[str, ...] = ()
     """Tasks ("shuffle") or variants ("shuffle/2x2") to train on; none means all."""
+    reply: Literal["think", "brief", "boxed"] = "think"
+    """What the cold start imitates: a thought of several sentences and the boxed answer, one line and the answer, or
+    the answer alone. With "boxed", prompts do not ask for a thought, in either stage."""
     policy: Policy = "robust"
     """By which GRPO's reward and the development accuracy read a reply."""
     gpus: int = Field(default=1, ge=1)
@@ -78,6 +82,11 @@ class Preset(BaseModel):
         if flags.get("stage") not in (None, preset.stage):
             raise RecipeError(f"{file} is a preset of stage {preset.stage!r}, not {flags['stage']!r}")
         return preset
+
+    @property
+    def instruction(self) -> str:
+        """How prompts end."""
+        return INSTRUCTIONS["boxed" if self.reply == "boxed" else "think"]
 
     def takes(self, task: str, variant: str) -> bool:
         """Whether a row of this task and variant is trained on."""

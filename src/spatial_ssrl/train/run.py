@@ -21,7 +21,6 @@ from typing import Any
 from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import TrainingError
-from spatial_ssrl.grammar import FORMAT_INSTRUCTION
 from spatial_ssrl.row import read_rows
 from spatial_ssrl.train.data import load_rows
 from spatial_ssrl.train.dev import Development
@@ -33,6 +32,7 @@ from spatial_ssrl.train.tiny import make_tiny
 STAGES: dict[str, Callable[..., Any]] = {"sft": sft_trainer, "grpo": grpo_trainer}
 TOKENIZER_ROWS = 2000
 """Rows whose texts a tiny model's tokenizer is fitted to."""
+TEXT_COLUMNS = ("id", "task", "variant", "problem", "answer", "params")
 
 
 def run(preset: Preset, dataset: Path, out: Path, resume: bool) -> Path:
@@ -65,7 +65,7 @@ def _make_trainer(preset: Preset, args: Any, dataset: Path, out: Path) -> Any:
     trainer = STAGES[preset.stage](preset, args, model, processor, rows)
     show_progress(trainer)
     if preset.dev:
-        Development(trainer, preset.dev, preset.policy, dev_rows, out / "best.safetensors").watch()
+        Development(trainer, preset, dev_rows, out / "best.safetensors").watch()
     return trainer
 
 
@@ -75,8 +75,8 @@ def _base_model(preset: Preset, dataset: Path, out: Path, seed: int) -> str:
         return preset.model
     base = out / "base"
     if not base.exists():
-        rows = itertools.islice(read_rows(dataset, "train", ["problem", "task", "answer"]), TOKENIZER_ROWS)
-        texts = (text for r in rows for text in (f"{r['problem']}\n{FORMAT_INSTRUCTION}", cold_start_reply(r)))
+        rows = itertools.islice(read_rows(dataset, "train", TEXT_COLUMNS), TOKENIZER_ROWS)
+        texts = (t for r in rows for t in (f"{r['problem']}\n{preset.instruction}", cold_start_reply(r, preset.reply)))
         _write(base, lambda place: make_tiny(preset.model.removeprefix(TINY), texts, preset.tokenizer, seed, place))
     return str(base)
 
