@@ -191,9 +191,15 @@ def grpo(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of the preset, such as trainer.seed=1.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and an estimate; run nothing.")] = False,
+    engine: Annotated[str, typer.Option(help="trl, or verl on a Ray cluster.")] = "trl",
+    nodes: Annotated[int, typer.Option(min=1, help="Machines of the cluster, on which verl spreads the preset's gpus.")] = 1,
 ) -> None:
     """Reinforcement learning with verifiable rewards (GRPO)."""
-    _train_or_plan("grpo", preset, data, out, {"model": model, **parse_flags(changes or [])}, dry_run)
+    flags = {"model": model, **parse_flags(changes or [])}
+    if _known_engine(engine) == "verl":
+        _verl(preset, data, out, flags, nodes, dry_run)
+    else:
+        _train_or_plan("grpo", preset, data, out, flags, dry_run)
 
 
 @app.command("eval")
@@ -274,6 +280,32 @@ def _train_or_plan(stage: str, file: Path, data: Path, out: Path, flags: dict[st
         _print_plan(stage, file, data, out, flags)
     else:
         _print_trained(_train(stage, file, data, out, flags), data, out)
+
+
+def _known_engine(name: str) -> str:
+    if name not in ("trl", "verl"):
+        _fail(f"--engine {name}: unknown; known: trl, verl; `spatial-ssrl export` serves other trainers")
+    return name
+
+
+def _verl(file: Path, data: Path, out: Path, flags: dict[str, Any], nodes: int, dry_run: bool) -> None:
+    """Export the rows into OUT/data and have verl train on them, or print the command that would."""
+    from spatial_ssrl.export import export
+    from spatial_ssrl.row import split_files
+    from spatial_ssrl.train import Preset, verl
+
+    preset = Preset.create(file, {**flags, "stage": "grpo"})
+    split_files(data, "validation")
+    values = verl.overrides(preset, (out / "data").absolute(), out.absolute(), nodes)
+    if dry_run:
+        print(shlex.join(verl.command(values)))
+        return
+    instruction = "boxed" if preset.reply == "boxed" else "think"
+    with _progress("exporting rows", "give the same command again") as progress:
+        export(data, "verl", out / "data", instruction=instruction, progress=progress)
+    with _resumable("the same command goes on from verl's last checkpoint"):
+        verl.launch(values, out)
+    print(f"checkpoints in {out}/checkpoints; `python -m verl.model_merger merge` makes a model folder of one")
 
 
 def _print_plan(stage: str, file: Path, data: Path, out: Path, flags: dict[str, Any]) -> None:

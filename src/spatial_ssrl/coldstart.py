@@ -58,7 +58,7 @@ def _write(row: Mapping[str, Any]) -> str:
 
 
 def _one(rng: Generator, wordings: Sequence[str]) -> str:
-    return wordings[rng.integers(len(wordings))]
+    return wordings[int(rng.integers(len(wordings)))]
 
 
 def _touching(rows: int, columns: int) -> Iterator[tuple[int, int, str]]:

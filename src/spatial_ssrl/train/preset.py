@@ -44,6 +44,8 @@ class Preset(BaseModel):
     min_pixels: int | None = Field(default=None, ge=1)
     max_pixels: int | None = Field(default=None, ge=1)
     """Pictures are scaled to this many pixels; None leaves the model's own limits."""
+    max_prompt_tokens: int = Field(default=4096, ge=1)
+    """A row whose prompt is longer, pictures included, is refused before training."""
     tasks: tuple[str, ...] = ()
     """Tasks ("shuffle") or variants ("shuffle/2x2") to train on; none means all."""
     reply: Literal["think", "brief", "boxed"] = "think"
@@ -59,6 +61,8 @@ class Preset(BaseModel):
     """Arguments of TRL's SFTConfig or GRPOConfig."""
     lora: dict[str, Any] | None = None
     """Arguments of PEFT's LoraConfig; without this table all weights are trained."""
+    verl: dict[str, Any] = {}
+    """Overrides of verl's configuration, by their full names in quotes, for `--engine verl`."""
     shape: Shape | None = None
     """Of the model, for the estimate of a run whose model is not at hand."""
 
