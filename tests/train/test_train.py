@@ -1,19 +1,24 @@
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 
 from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import DatasetError, TrainingError
+from spatial_ssrl.reward import score
+from spatial_ssrl.reward.trl import trl_reward
 from spatial_ssrl.row import read_rows
 from spatial_ssrl.train import train
 from spatial_ssrl.train.data import load_rows, sft_dataset
+from spatial_ssrl.train.grpo import sampling
 from spatial_ssrl.train.run import last_checkpoint
 from spatial_ssrl.train.tiny import make_tiny
 from train.helpers import tiny_preset
@@ -109,12 +114,55 @@ def test_grpo_logs_what_its_curves_need(grpo):
     entries = [entry for entry in log_of(grpo) if "reward" in entry]
     assert [entry["step"] for entry in entries] == list(range(1, GRPO_STEPS + 1))
     assert all({"accuracy", "format", "unparsed", "kl", "grad_norm"} <= set(entry) for entry in entries)
-    assert {key for entry in entries for key in entry if key.startswith("accuracy/")} == {
+    assert {key for entry in entries for key in entry if re.fullmatch("accuracy/[a-z]+", key)} == {
         "accuracy/crop",
         "accuracy/shuffle",
     }
+    assert {f"accuracy/{name}/level{n}" for name, n in (("crop", 1), ("shuffle", 2))} <= set().union(*entries)
+    assert all({"frac_reward_zero_std", "completions/clipped_ratio"} <= set(entry) for entry in entries)
     measured = [entry["step"] for entry in log_of(grpo) if "dev/accuracy" in entry and "dev/unparsed" in entry]
     assert measured == [0, 2, 4, 5]
+
+
+def test_a_sample_of_replies_is_kept_with_its_scores(grpo, puzzles):
+    rows = {row["id"]: row for row in read_rows(puzzles, "train")}
+    [path] = (grpo / "replies").iterdir()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert path.name == "step-000000.jsonl"
+    assert len(lines) == 4, "all of a batch this small"
+    for line in lines:
+        expected = score(line["reply"], rows[line["id"]])
+        assert (line["reward"], line["parsed"], line["why"]) == (expected.total, expected.parsed, expected.why)
+
+
+def test_samples_are_as_far_apart_as_the_preset_says(tmp_path):
+    columns = {
+        "id": ["a"],
+        "task": ["crop"],
+        "variant": ["square"],
+        "answer": ["A"],
+        "grammar": ["letter:4"],
+        "options": [None],
+    }
+    reward = sampling(trl_reward(), tiny_preset("grpo", replies_every=4), tmp_path / "replies")
+    for step in (0, 2, 5, 6, 9):
+        assert reward(["\\boxed{A}"], SimpleNamespace(global_step=step, is_world_process_zero=True), **columns) == [0.9]
+    assert reward.__name__ == "spatial_reward", "by which TRL names its metrics"
+    assert sorted(path.stem for path in (tmp_path / "replies").iterdir()) == ["step-000000", "step-000005", "step-000009"]
+
+
+def test_prompts_that_are_too_long_are_found_before_training(puzzles, tmp_path):
+    preset = tiny_preset("grpo", model="tiny:qwen3_vl", max_prompt_tokens=100)
+    with pytest.raises(
+        TrainingError, match=r"prompts have more tokens than max_prompt_tokens=100; row \w+ has \d+"
+    ) as caught:
+        train(preset, puzzles, tmp_path / "run")
+    identity, tokens = re.search(r"row (\w+) has (\d+)", str(caught.value)).groups()
+    row = next(row for row in read_rows(puzzles, "train") if row["id"] == identity)
+    _, processor = vlm.load(tmp_path / "run" / "base")
+    prompt = processor.apply_chat_template(vlm.conversation(row["problem"]), add_generation_prompt=True)
+    inputs = processor(text=[prompt], images=[vlm.pictures(row)], return_tensors="pt")
+    assert inputs["input_ids"].shape == (1, int(tokens))
 
 
 def test_a_killed_run_goes_on_to_the_same_end(grpo, grpo_preset, puzzles, tmp_path):

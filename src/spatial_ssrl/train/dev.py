@@ -53,7 +53,7 @@ class Development:
         self.trainer.model.eval()  # in training mode GRPOTrainer would move its own metrics into this entry
         self.trainer.log({ACCURACY: accuracy, UNPARSED: unparsed})
         self.trainer.model.train()
-        if accuracy >= max(earlier, default=0.0) and state.is_world_process_zero:
+        if accuracy >= max(earlier, default=0.0):
             self._keep()
         return accuracy
 
@@ -77,8 +77,20 @@ class Development:
         """Write the weights that are trained: all, or those of the adapter."""
         from safetensors.torch import save_file
 
-        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
-        trained = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+        trained = trained_weights(self.trainer)
+        if not self.trainer.is_world_process_zero():
+            return
         temporary = self.best.with_suffix(".tmp")
         save_file(trained, temporary)
         temporary.replace(self.best)
+
+
+def trained_weights(trainer: Any) -> dict[str, Any]:
+    """The weights that are trained, on the CPU, whole also where FSDP or ZeRO-3 shard them.
+
+    Every process must call it; only the first one surely gets them.
+    """
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    names = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    whole = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    return {name: weight.detach().cpu().contiguous() for name, weight in whole.items() if name in names}

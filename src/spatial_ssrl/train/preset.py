@@ -55,6 +55,8 @@ class Preset(BaseModel):
     """By which GRPO's reward and the development accuracy read a reply."""
     gpus: int = Field(default=1, ge=1)
     """Processes that the batches below are meant for; another number of them accumulates more or less, to the same batch."""
+    replies_every: int = Field(default=20, ge=1)
+    """Updates of GRPO between two samples of replies."""
     dev: Dev | None = None
     """Where given, the model that is kept is the best on these rows, not the last."""
     trainer: dict[str, Any] = {}
