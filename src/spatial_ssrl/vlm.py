@@ -82,7 +82,7 @@ def generate(
         posed = [conversation(row["problem"], instruction) for row in batch]
         prompts = [processor.apply_chat_template(each, add_generation_prompt=True) for each in posed]
         inputs = processor(text=prompts, images=[pictures(r) for r in batch], padding=True, return_tensors="pt")
-        with torch.inference_mode():
+        with torch.no_grad():  # what FSDP gathers in inference mode cannot be trained on afterwards
             tokens = model.generate(**inputs.to(model.device), max_new_tokens=max_new_tokens, suppress_tokens=media, **how)
         replies = tokens[:, inputs["input_ids"].shape[1] :]
         yield from processor.batch_decode(replies, skip_special_tokens=True)

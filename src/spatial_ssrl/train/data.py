@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,17 +70,21 @@ def _length(row: Mapping[str, Any], processor: Any, preset: Preset) -> tuple[int
 
 def sft_dataset(rows: Any, preset: Preset) -> Any:
     """`prompt`, `completion` and `images` of each row, made when it is read."""
-
-    def columns(batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-        said = [[{"role": "assistant", "content": cold_start_reply(row, preset.reply)}] for row in _by_row(batch)]
-        return _pose(batch, preset) | {"completion": said}
-
-    return rows.with_transform(columns)
+    return rows.with_transform(partial(_sft_columns, preset=preset))
 
 
 def grpo_dataset(rows: Any, preset: Preset) -> Any:
     """`prompt` and `images` of each row, made when it is read, and the columns that its reward needs."""
-    return rows.with_transform(lambda batch: _pose(batch, preset) | {name: batch[name] for name in REWARD_COLUMNS})
+    return rows.with_transform(partial(_grpo_columns, preset=preset))
+
+
+def _sft_columns(batch: Mapping[str, list[Any]], preset: Preset) -> dict[str, list[Any]]:
+    said = [[{"role": "assistant", "content": cold_start_reply(row, preset.reply)}] for row in _by_row(batch)]
+    return _pose(batch, preset) | {"completion": said}
+
+
+def _grpo_columns(batch: Mapping[str, list[Any]], preset: Preset) -> dict[str, list[Any]]:
+    return _pose(batch, preset) | {name: batch[name] for name in REWARD_COLUMNS}
 
 
 def _pose(batch: Mapping[str, list[Any]], preset: Preset) -> dict[str, list[Any]]:
