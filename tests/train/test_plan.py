@@ -1,5 +1,6 @@
 """Presets against transformers, and the estimate against what PEFT, the processor and the trainer count."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from typer.testing import CliRunner
 
 from spatial_ssrl import vlm
 from spatial_ssrl.cli import app
-from spatial_ssrl.errors import RecipeError
+from spatial_ssrl.errors import MissingExtraError, RecipeError
 from spatial_ssrl.presets import shipped
 from spatial_ssrl.row import count_rows, read_rows
 from spatial_ssrl.train import Preset, train
@@ -120,6 +121,13 @@ def test_another_number_of_processes_keeps_the_batch(monkeypatch, tmp_path):
         preset.spread(3)
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert preset.trainer_config(tmp_path).gradient_accumulation_steps == 32
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vllm is installed")
+def test_vllm_is_missed_before_anything_is_begun(puzzles, tmp_path):
+    with pytest.raises(MissingExtraError, match=r"spatial-ssrl\[vllm\]"):
+        train(tiny_preset("grpo", trainer={"use_vllm": True}), puzzles, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_shape_that_nobody_knows():
