@@ -32,6 +32,7 @@ GPU_BANDWIDTH = 3.35e12
 COMPUTE_SHARE, BANDWIDTH_SHARE = 0.35, 0.5
 LAYER_SECONDS = 1e-3
 REPLY_TOKENS = 256
+"""Mean length that GRPO's replies are taken to have."""
 ASSUMED = (
     "H100 80 GB: 989 TFLOP/s in bfloat16, of which 35% are used, and 3.35 TB/s, of which 50%; "
     "1 ms a layer and token where transformers generates; fragmentation and communication left out"

@@ -7,7 +7,7 @@ the model's `token_side` in a picture scaled to the preset's limits.
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,35 +51,37 @@ def plan(preset: Preset, dataset: Path, out: Path) -> Plan:
     sample = sample_rows(rows, SAMPLE, args.seed)
     prompts = [_prompt_tokens(row, shape.token_side, preset) for row in sample]
     replies = [math.ceil(len(cold_start_reply(row, preset.reply)) / CHARACTERS) for row in sample]
-    grpo = preset.stage == "grpo"
-    longest_reply = args.max_completion_length if grpo else max(replies)
-    reply = min(REPLY_TOKENS, longest_reply) if grpo else sum(replies) / len(replies)
-    mean = sum(prompts) / len(prompts)
-    batch = args.per_device_train_batch_size * args.gradient_accumulation_steps
-    per_epoch = math.ceil(len(rows) * (args.num_generations if grpo else 1) / batch)
-    steps = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * per_epoch)
+    longest = max(replies) if preset.stage == "sft" else args.max_completion_length
+    reply = sum(replies) / len(replies) if preset.stage == "sft" else min(REPLY_TOKENS, longest)
+    prompt = sum(prompts) / len(prompts)
+    whole = Load(shape, 1, prompt, reply, max(prompts) + longest, longest, **_settings(preset, args))
+    loads = {gpus: replace(whole, gpus=gpus, generated=whole.generated // gpus) for gpus in GPUS}
+    return Plan(len(rows), _steps(args, len(rows), whole), prompt, max(prompts), reply, loads)
+
+
+def _settings(preset: Preset, args: Any) -> dict[str, Any]:
+    """What a run asks of one GPU, by the names of Load."""
     lora = preset.lora_config()
-    loads = {
-        gpus: Load(
-            shape=shape,
-            gpus=gpus,
-            prompt=mean,
-            reply=reply,
-            longest=max(prompts) + longest_reply,
-            longest_reply=longest_reply,
-            sequences=args.per_device_train_batch_size,
-            batch=batch,
-            weight_bytes=2 if preset.dtype == "bfloat16" else 4,
-            rank=lora.r if lora else None,
-            checkpointing=bool(args.activation_checkpointing),
-            generated=args.generation_batch_size // gpus if grpo else 0,
-            reuse=args.steps_per_generation / args.gradient_accumulation_steps if grpo else 1.0,
-            reference=grpo and args.beta > 0,
-            vllm_share=args.vllm_gpu_memory_utilization if grpo and args.use_vllm else None,
-        )
-        for gpus in GPUS
+    common = {
+        "sequences": args.per_device_train_batch_size,
+        "batch": args.per_device_train_batch_size * args.gradient_accumulation_steps,
+        "weight_bytes": 2 if preset.dtype == "bfloat16" else 4,
+        "rank": lora.r if lora else None,
+        "checkpointing": bool(args.activation_checkpointing),
     }
-    return Plan(len(rows), steps, mean, max(prompts), reply, loads)
+    if preset.stage == "sft":
+        return common
+    return common | {
+        "generated": args.generation_batch_size,
+        "reuse": args.steps_per_generation / args.gradient_accumulation_steps,
+        "reference": args.beta > 0,
+        "vllm_share": args.vllm_gpu_memory_utilization if args.use_vllm else None,
+    }
+
+
+def _steps(args: Any, rows: int, load: Load) -> int:
+    per_epoch = math.ceil(rows * getattr(args, "num_generations", 1) / load.batch)
+    return args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * per_epoch)
 
 
 def shape_of(preset: Preset) -> Shape:
