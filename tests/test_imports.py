@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "audit": {"errors", "grammar", "rng", "row", "scene", "statistics", "tasks"},
     "reward": {"errors", "grammar", "row"},
     "train": {"config", "errors", "grammar", "reward", "rng", "row", "scene", "vlm"},
-    "evaluate": {"errors", "grammar", "reward", "rng", "row", "statistics", "vlm"},
+    "evaluate": {"errors", "grammar", "rng", "row", "statistics", "vlm"},
     "report": {"audit", "errors", "row", "scene"},
     "presets": set(),
 }
@@ -52,6 +52,10 @@ HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "h5py", "jinja2", "
     "sklearn",
     "scipy",
     "imagehash",
+    "openai",
+    "av",
+    "openpyxl",
+    "vllm",
 }
 
 

@@ -7,6 +7,7 @@
       ├─ DatasetError       a dataset folder that is missing, unfinished or of another build
       ├─ GrammarError       an answer form or a canonical answer that does not exist
       ├─ TrainingError      training that cannot start, or cannot go on
+      ├─ ServerError        a model server that answers nobody: wrong address, key or model
       └─ MissingExtraError  a command whose optional packages are not installed
 
 A message says what was got, what was expected, and the remedy. The command line
@@ -52,6 +53,10 @@ class GrammarError(SpatialSSRLError):
 
 class TrainingError(SpatialSSRLError):
     """Training cannot start or cannot go on."""
+
+
+class ServerError(SpatialSSRLError):
+    """A model server answers nobody."""
 
 
 class MissingExtraError(SpatialSSRLError):

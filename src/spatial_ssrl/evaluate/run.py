@@ -1,0 +1,222 @@
+"""Asking a model the questions of a benchmark, and scoring what it said.
+
+OUT/replies.jsonl     replies as they come; a killed run goes on, a repeated one asks nothing
+OUT/verdicts.jsonl    what was read in each reply and how it scored, under one policy
+OUT/results.json      figures with intervals, and all that they depend on
+OUT/predictions.tsv   VLMEvalKit's form: the table's index, answer and the raw reply
+"""
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spatial_ssrl.errors import DatasetError
+from spatial_ssrl.evaluate.backends import Backend, Decoding, Prompt
+from spatial_ssrl.evaluate.benchmark import Benchmark, Mode, Policy
+from spatial_ssrl.evaluate.question import Question, Verdict
+from spatial_ssrl.evaluate.reading import md5
+from spatial_ssrl.evaluate.replies import ReplyFile, Stored, reply_key
+from spatial_ssrl.evaluate.results import REPLIES, VERDICTS, Data, Results, figure, figures, score_tables
+from spatial_ssrl.grammar import Reply
+from spatial_ssrl.rng import digest
+
+PREDICTIONS = "predictions.tsv"
+
+Progress = Callable[[int, int, str], None]
+"""Gets replies there, replies in all, and a note such as the running accuracy."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a benchmark is run."""
+
+    mode: Mode = "reasoning"
+    policy: Policy = "robust"
+    decoding: Decoding = field(default_factory=Decoding)
+    samples: int = 1
+    """Replies to each question, seeds counting up."""
+    limit: int | None = None
+    """Ask only the first questions."""
+    retry_failed: bool = False
+    """Ask again where the stored reply is an error."""
+
+
+def evaluate(
+    benchmark: Benchmark, path: Path, backend: Backend, out: Path, settings: Settings, progress: Progress
+) -> Results:
+    """Ask what was not asked yet, score everything, and write the files of `out`.
+
+    Raises DatasetError for data that cannot be used, TrainingError when a local model cannot be loaded.
+    """
+    whole = benchmark.read(path)
+    questions = whole[: settings.limit]
+    if not questions:
+        raise DatasetError(f"{path} holds no questions")
+    sum_of_data = md5(path)
+    replies = _ask(benchmark, questions, backend, ReplyFile(out / REPLIES), settings, progress, sum_of_data)
+    verdicts = [
+        judge(benchmark, question, reply, settings)
+        for sample in replies
+        for question, reply in zip(questions, sample, strict=True)
+    ]
+    data = Data(
+        path=str(path),
+        md5=sum_of_data,
+        questions=len(whole),
+        warnings=tuple(benchmark.warnings(sum_of_data, len(whole))),
+    )
+    results = summarise(benchmark, questions, verdicts, settings, data, backend)
+    write_verdicts(out, verdicts)
+    write_predictions(out / PREDICTIONS, verdicts)
+    results.write(out)
+    return results
+
+
+def _ask(
+    benchmark: Benchmark,
+    questions: Sequence[Question],
+    backend: Backend,
+    file: ReplyFile,
+    settings: Settings,
+    progress: Progress,
+    data: str,
+) -> list[list[Stored]]:
+    """Replies by sample and question, stored ones and new ones."""
+    asked = {**backend.identity, **asdict(settings.decoding), "data": data}
+    prompts, keys = [], []
+    for sample in range(settings.samples):
+        for question in questions:
+            text = benchmark.prompt(question, settings.mode)
+            prompts.append(Prompt(text, question.images, question.video, sample))
+            keys.append(reply_key(benchmark.name, question.id, text, asked, sample))
+    missing = [
+        i
+        for i, key in enumerate(keys)
+        if (old := file.stored.get(key)) is None or (settings.retry_failed and old.error is not None)
+    ]
+    tally = _Tally(benchmark, settings, len(keys), progress)
+    for i in sorted(set(range(len(keys))) - set(missing)):
+        tally.count(questions[i % len(questions)], file.stored[keys[i]])
+    if missing:
+        _check_pictures(benchmark, questions)
+        for outcome in backend.ask([prompts[i] for i in missing], settings.decoding):
+            i = missing[outcome.place]
+            question = questions[i % len(questions)]
+            stored = Stored(
+                keys[i], benchmark.name, question.id, prompts[i].sample, settings.mode, outcome.reply, outcome.error
+            )
+            file.add(stored)
+            tally.count(question, stored)
+    n = len(questions)
+    return [[file.stored[key] for key in keys[start : start + n]] for start in range(0, len(keys), n)]
+
+
+class _Tally:
+    """Running accuracy for the progress bar."""
+
+    def __init__(self, benchmark: Benchmark, settings: Settings, total: int, progress: Progress) -> None:
+        self.benchmark, self.settings, self.total, self.progress = benchmark, settings, total, progress
+        self.done, self.right, self.errors = 0, 0.0, 0
+        progress(0, total, "")
+
+    def count(self, question: Question, reply: Stored) -> None:
+        """Take a reply into the tally and show it."""
+        self.done += 1
+        self.right += judge(self.benchmark, question, reply, self.settings).accuracy
+        self.errors += reply.error is not None
+        failed = f", {self.errors} errors" if self.errors else ""
+        self.progress(self.done, self.total, f"{100 * self.right / self.done:.1f}% right{failed}")
+
+
+def _check_pictures(benchmark: Benchmark, questions: Sequence[Question]) -> None:
+    """Raise DatasetError when the table names no pictures, as some published tables do."""
+    if not any(question.images or question.video for question in questions):
+        raise DatasetError(
+            f"the table of {benchmark.title} names no pictures, so a model cannot be asked; "
+            "use the form that has them, see docs/evaluate.md"
+        )
+
+
+def judge(benchmark: Benchmark, question: Question, stored: Stored, settings: Settings) -> Verdict:
+    """Score one reply; an error scores 0."""
+    text = stored.reply or ""
+    policy = settings.policy
+    parsed = None if stored.reply is None else benchmark.extract(text, question, policy, settings.mode)
+    accuracy = 0.0 if parsed is None else benchmark.score(parsed, question, policy)
+    taken = Reply.from_text(text)
+    if stored.error is not None:
+        why = "the model could not be asked"
+    elif parsed is None:
+        why = "no box outside the thinking" if not taken.boxes else "no answer can be read"
+    else:
+        why = {1.0: "right", 0.0: "wrong"}.get(accuracy, "near")
+    return Verdict(
+        id=question.id,
+        sample=stored.sample,
+        category=question.category,
+        cluster=question.cluster or question.id,
+        fields=question.fields,
+        answer=question.answer,
+        choices=question.choices,
+        reply=stored.reply,
+        error=stored.error,
+        parsed=parsed,
+        accuracy=accuracy,
+        format=float(taken.well_formed),
+        why=why,
+    )
+
+
+def summarise(
+    benchmark: Benchmark,
+    questions: Sequence[Question],
+    verdicts: Sequence[Verdict],
+    settings: Settings,
+    data: Data,
+    backend: Backend,
+) -> Results:
+    """Figures of scored replies."""
+    decoding: dict[str, Any] = {**asdict(settings.decoding), "samples": settings.samples}
+    return Results(
+        benchmark=benchmark.name,
+        model=backend.identity["model"],
+        model_files=backend.identity.get("model_files"),
+        backend=backend.name,
+        data=data,
+        rows=digest(*(question.id for question in questions)),
+        split=getattr(benchmark, "split", ""),
+        mode=settings.mode,
+        policy=settings.policy,
+        decoding=decoding,
+        errors=sum(v.error is not None for v in verdicts),
+        metrics=tuple(figure(metric, samples) for metric, samples in figures(benchmark, verdicts)),
+        **score_tables(verdicts, questions, benchmark),
+    )
+
+
+def write_verdicts(out: Path, verdicts: Sequence[Verdict]) -> None:
+    """To verdicts.jsonl of a run folder."""
+    text = "".join(json.dumps(verdict.as_dict()) + "\n" for verdict in verdicts)
+    (out / VERDICTS).write_text(text, encoding="utf-8")
+
+
+def read_verdicts(folder: Path) -> list[Verdict]:
+    """From verdicts.jsonl of a run folder. Raises DatasetError when there are none."""
+    try:
+        with (folder / VERDICTS).open(encoding="utf-8") as lines:
+            return [Verdict.from_dict(json.loads(line)) for line in lines]
+    except FileNotFoundError:
+        raise DatasetError(f"{folder} holds no {VERDICTS}; evaluate a model with --out {folder} first") from None
+    except ValueError as error:
+        raise DatasetError(f"{folder / VERDICTS} is damaged: {error}; evaluate again, which asks nothing") from None
+
+
+def write_predictions(path: Path, verdicts: Sequence[Verdict]) -> None:
+    """The first sample's replies in VLMEvalKit's columns, for scoring by others."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, delimiter="\t", lineterminator="\n")
+        rows.writerow(["index", "category", "answer", "prediction"])
+        rows.writerows([v.id, v.category, v.answer, v.reply or ""] for v in verdicts if v.sample == 0)
