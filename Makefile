@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 IMAGES ?=
+VLMEVAL_NEEDS := pandas tqdm openpyxl num2words tabulate requests validators python-dotenv portalocker termcolor \
+  matplotlib huggingface_hub json_repair sty timeout-decorator
 
-.PHONY: demo test lint bench picture clean
+.PHONY: demo test test-vlmeval lint bench picture clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +18,15 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
+
+.venv-vlmeval/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-vlmeval
+	.venv-vlmeval/bin/python -m pip install --quiet --editable . $(VLMEVAL_NEEDS)
+	.venv-vlmeval/bin/python -m pip install --quiet --no-deps ms-vlmeval==0.0.20
+	touch $@
+
+test-vlmeval: .venv-vlmeval/.installed
+	.venv-vlmeval/bin/python bench/oracles.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check

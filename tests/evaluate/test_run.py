@@ -4,8 +4,8 @@ import csv
 import json
 
 import pytest
-from evaluate.helpers import QUIET, Refusing, Scripted
 
+from evaluate.helpers import QUIET, Refusing, Scripted
 from spatial_ssrl.errors import DatasetError
 from spatial_ssrl.evaluate import Results, Settings, evaluate
 from spatial_ssrl.evaluate.backends import Decoding, Outcome

@@ -1,11 +1,13 @@
 """Q-Spatial Bench, QSpatial+ (arXiv 2409.09788): 101 distances and sizes in photographs, in any unit of length.
 
 Data: huggingface.co/datasets/andrewliao11/Q-Spatial-Bench, QSpatial_plus-*.parquet. An answer counts when it is less than
-a factor of 2 off, in centimetres; VLMEvalKit's QSpatial also tells the factor 1.5.
+a factor of 2 off, in centimetres; VLMEvalKit's QSpatial also tells the factor 1.5. It adds 1e-8 cm to both lengths, so
+that exactly twice is right there, and wrong here.
 """
 
 import ast
 import dataclasses
+import math
 import re
 from collections.abc import Sequence
 
@@ -22,7 +24,6 @@ CENTIMETRES = {
     **dict.fromkeys(("inch", "inches", "in"), 2.54),
     "mm": 0.1,
 }
-TINY = 1e-8
 
 
 class QSpatialPlus(Benchmark):
@@ -84,9 +85,9 @@ class QSpatialPlus(Benchmark):
 
 
 def off_by(answer: str, gold: str) -> float:
-    """The factor between two lengths in centimetres, at least 1."""
-    said, true = float(answer) + TINY, float(gold) + TINY
-    return max(said / true, true / said)
+    """The factor between two lengths in centimetres, at least 1; infinite for a length of nothing or less."""
+    said, true = float(answer), float(gold)
+    return max(said / true, true / said) if said > 0 else math.inf
 
 
 def _centimetres(scalar: str, unit: str) -> str | None:
