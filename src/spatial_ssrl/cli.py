@@ -256,6 +256,46 @@ def _run_benchmark(benchmark: "Benchmark", path: Path, source: "Backend", out: P
 
 
 @app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="Folder of `spatial-ssrl eval`.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Folder of the same benchmarks, of another model.")],
+) -> None:
+    """Do two models differ? Paired differences with intervals, exact tests, and what could have been found."""
+    from spatial_ssrl.evaluate.compare import compare as differences
+
+    rows = [
+        [
+            f"{d.benchmark}: {d.metric}",
+            str(d.units),
+            f"{100 * d.first:.2f}",
+            f"{100 * d.second:.2f}",
+            f"{100 * d.difference:+.2f} ({100 * d.low:+.1f} to {100 * d.high:+.1f})" + ("" if d.real else ", may be 0"),
+            "" if d.p is None else f"{d.p:.2g}",
+            f"{d.gained}, {d.lost}",
+            f"{100 * d.detectable:.1f}",
+        ]
+        for d in differences(first, second)
+    ]
+    _print_table(["metric", "units", "A %", "B %", "B - A (95%)", "McNemar p", "gained, lost", "detectable"], rows)
+    print("detectable: the smallest true difference, in points, that such a comparison finds with 80% power at 5%")
+
+
+@app.command()
+def table(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of `spatial-ssrl eval`, one a model.")],
+    paper: Annotated[bool, typer.Option("--paper", help="With the published rows of Spatial-SSRL.")] = False,
+    tex: Annotated[bool, typer.Option("--latex", help="LaTeX instead of Markdown.")] = False,
+) -> None:
+    """Headline figures of models as a table."""
+    from spatial_ssrl.evaluate import tables
+
+    write = tables.latex if tex else tables.markdown
+    print(write(*tables.headline_table(tables.read_runs(runs), paper)), end="")
+    if paper and not tex:
+        _print_gains()
+
+
+@app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or of a dataset.")],
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
@@ -391,6 +431,18 @@ def _print_figures(found: dict[str, "Results"]) -> None:
         for metric in results.metrics
     ]
     _print_table(["benchmark", "metric", "% (95%)", "spread over samples", "unparsed %"], rows)
+
+
+def _print_gains() -> None:
+    """The published gains against the noise of their sample sizes."""
+    from spatial_ssrl.evaluate.paper import published_gains
+
+    print("\npublished gains over the base, against sampling noise:")
+    rows = [
+        [f"{g.model}, {g.benchmark}", f"{g.points:+.2f}", f"{g.independent:.2f}", f"{g.best_p:.2g}", g.verdict]
+        for g in published_gains()
+    ]
+    _print_table(["gain", "points", "95% half width, independent", "least p", "exceeds noise"], rows)
 
 
 def _print_table(head: list[str], rows: list[list[str]]) -> None:

@@ -75,7 +75,7 @@ class Metric:
         if high - low > 0:
             return float(low), float(high)
         clusters = len(self.cluster_names)
-        return wilson(round(self.value * clusters), clusters)
+        return wilson(self.value * clusters, clusters)
 
 
 def bootstrap(metrics: Sequence[Metric], resamples: int = RESAMPLES) -> np.ndarray:
