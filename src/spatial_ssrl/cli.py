@@ -269,14 +269,15 @@ def compare(
             str(d.units),
             f"{100 * d.first:.2f}",
             f"{100 * d.second:.2f}",
-            f"{100 * d.difference:+.2f} ({100 * d.low:+.1f} to {100 * d.high:+.1f})" + ("" if d.real else ", may be 0"),
+            f"{100 * d.difference:+.2f}",
+            f"{100 * d.low:+.1f} to {100 * d.high:+.1f}",
             "" if d.p is None else f"{d.p:.2g}",
             f"{d.gained}, {d.lost}",
             f"{100 * d.detectable:.1f}",
         ]
         for d in differences(first, second)
     ]
-    _print_table(["metric", "units", "A %", "B %", "B - A (95%)", "McNemar p", "gained, lost", "detectable"], rows)
+    _print_table(["metric", "units", "A %", "B %", "B - A", "95%", "McNemar p", "gained, lost", "detectable"], rows)
     print("detectable: the smallest true difference, in points, that such a comparison finds with 80% power at 5%")
 
 

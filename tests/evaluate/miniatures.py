@@ -57,6 +57,24 @@ def choice_tsv(path, n=4, **more):
     ])  # fmt: skip
 
 
+def write_video(path, frames=40):
+    """A video that grows lighter."""
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as video:
+        stream = video.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 64
+        for i in range(frames):
+            frame = av.VideoFrame(64, 64, "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes([6 * i]) * plane.buffer_size)
+            for packet in stream.encode(frame):
+                video.mux(packet)
+        for packet in stream.encode():
+            video.mux(packet)
+
+
 def write_all(folder):
     """Write every table; gives (name of the benchmark, path, questions in it)."""
     cases = []

@@ -50,9 +50,11 @@ def test_scores_and_files(table, tmp_path):
     assert (results.overall.n, results.overall.correct, results.overall.unparsed) == (10, 5, 0)
     assert (results.overall.format, results.overall.chance) == (1, 0.5)
     assert Results.read(tmp_path / "out") == results
-    lines = (tmp_path / "out" / "predictions.tsv").read_text().splitlines()
-    assert lines[0] == "index\tcategory\tanswer\tprediction"
-    assert len(lines) == 11
+    with (tmp_path / "out" / "predictions.tsv").open(newline="") as file:
+        lines = list(csv.DictReader(file, delimiter="\t"))
+    assert len(lines) == 10
+    expected = {"index": "3", "question": "Which? 3", "A": "left", "B": "right", "answer": "B", "category": "c"}
+    assert lines[3] == expected | {"prediction": "<think>so</think>\\boxed{A}"}
 
 
 def test_a_killed_run_asks_no_question_twice(table, tmp_path):

@@ -3,7 +3,7 @@
 OUT/replies.jsonl     replies as they come; a killed run goes on, a repeated one asks nothing
 OUT/verdicts.jsonl    what was read in each reply and how it scored, under one policy
 OUT/results.json      figures with intervals, and all that they depend on
-OUT/predictions.tsv   VLMEvalKit's form: the table's index, answer and the raw reply
+OUT/predictions.tsv   the raw replies in VLMEvalKit's columns, for scoring by others
 """
 
 import csv
@@ -70,7 +70,7 @@ def evaluate(
     )
     results = summarise(benchmark, questions, verdicts, settings, data, backend)
     write_verdicts(out, verdicts)
-    write_predictions(out / PREDICTIONS, verdicts)
+    write_predictions(out / PREDICTIONS, questions, verdicts)
     results.write(out)
     return results
 
@@ -214,9 +214,23 @@ def read_verdicts(folder: Path) -> list[Verdict]:
         raise DatasetError(f"{folder / VERDICTS} is damaged: {error}; evaluate again, which asks nothing") from None
 
 
-def write_predictions(path: Path, verdicts: Sequence[Verdict]) -> None:
+def write_predictions(path: Path, questions: Sequence[Question], verdicts: Sequence[Verdict]) -> None:
     """The first sample's replies in VLMEvalKit's columns, for scoring by others."""
+    replies = {v.id: v.reply or "" for v in verdicts if v.sample == 0}
+    letters = [chr(ord("A") + i) for i in range(max(len(q.choices) for q in questions))]
+    extra = [name for name in questions[0].fields if name not in ("category", "question")]
     with path.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, delimiter="\t", lineterminator="\n")
-        rows.writerow(["index", "category", "answer", "prediction"])
-        rows.writerows([v.id, v.category, v.answer, v.reply or ""] for v in verdicts if v.sample == 0)
+        rows = csv.DictWriter(
+            file, ["index", "question", *letters, "answer", "category", *extra, "prediction"], delimiter="\t"
+        )
+        rows.writeheader()
+        for q in questions:
+            known = {
+                "index": q.id,
+                "question": q.text,
+                "answer": q.answer,
+                "category": q.category,
+                "prediction": replies[q.id],
+            }
+            options = dict(zip(letters, q.choices, strict=False))
+            rows.writerow({**known, **options, **{name: q.fields[name] for name in extra}})

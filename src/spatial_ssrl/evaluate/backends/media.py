@@ -13,6 +13,7 @@ from spatial_ssrl.evaluate.backends import Prompt
 
 QUALITY = 90
 MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
+"""What servers take; other formats are sent as JPEG."""
 
 
 def encoded(prompt: Prompt, frames: int) -> tuple[str, list[bytes]]:
@@ -28,13 +29,11 @@ def encoded(prompt: Prompt, frames: int) -> tuple[str, list[bytes]]:
 
 def data_url(data: bytes) -> str:
     """An encoded picture as a URL that holds it. Raises DatasetError for bytes that are no picture."""
-    return f"data:{_media_type(data)};base64,{base64.b64encode(data).decode()}"
-
-
-def _media_type(data: bytes) -> str:
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return MEDIA_TYPES.get(image.format or "", "application/octet-stream")
+            known = image.format in MEDIA_TYPES
+            sent, kind = (data, MEDIA_TYPES[str(image.format)]) if known else (jpeg(image.convert("RGB")), "image/jpeg")
+            return f"data:{kind};base64,{base64.b64encode(sent).decode()}"
     except OSError as error:
         raise DatasetError(f"a picture of the benchmark is damaged: {error}; fetch the data again") from None
 

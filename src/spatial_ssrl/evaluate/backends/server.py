@@ -4,19 +4,19 @@ The openai client retries what may pass (408, 409, 429, 5xx, a lost connection, 
 Retry-After. What remains an error is an outcome of its row.
 """
 
+import asyncio
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
-from spatial_ssrl.errors import MissingExtraError, ServerError, SpatialSSRLError
+from spatial_ssrl.errors import DatasetError, MissingExtraError, ServerError
 from spatial_ssrl.evaluate.backends import Decoding, Outcome, Prompt
 from spatial_ssrl.evaluate.backends.media import data_url, encoded
 
-UNPARSABLE_ATTEMPTS = 3
-"""A reply that is no JSON is asked for this often; the client does not retry it."""
+ATTEMPTS = 3
+"""A reply that is no chat completion is asked for this often; the client does not retry it."""
 FATAL = (401, 403, 404)
-"""Answers that all other rows would get too."""
+"""Statuses that every other row would get too."""
 
 
 class Server:
@@ -25,54 +25,88 @@ class Server:
     name = "server"
 
     def __init__(self, model: str, base_url: str, concurrency: int = 16, timeout: float = 600, retries: int = 6) -> None:
-        try:
-            from openai import OpenAI
-        except ImportError:
-            raise MissingExtraError("openai", "eval") from None
-        key = os.environ.get("OPENAI_API_KEY", "none")
-        self.client = OpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=retries)
-        self.model = model
-        self.concurrency = concurrency
+        self.model, self.base_url, self.concurrency = model, base_url, concurrency
+        self.settings: dict[str, Any] = {"timeout": timeout, "max_retries": retries}
         self.identity: dict[str, Any] = {"model": model, "base_url": base_url}
 
     def ask(self, prompts: Sequence[Prompt], decoding: Decoding) -> Iterator[Outcome]:
-        """Outcomes as they come. Raises ServerError where no row can be answered: a wrong key, model or address."""
-        pool = ThreadPoolExecutor(self.concurrency)
-        try:
-            pending = [pool.submit(self._one, place, prompt, decoding) for place, prompt in enumerate(prompts)]
-            for future in as_completed(pending):
-                yield future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        """Outcomes as they come; an interrupt drops what is under way.
 
-    def _one(self, place: int, prompt: Prompt, decoding: Decoding) -> Outcome:
+        Raises ServerError where no row can be answered (a wrong key, model or address), MissingExtraError without openai.
+        """
+        outcomes = self._stream(prompts, decoding)
+        with asyncio.Runner() as runner:
+            try:
+                for _ in prompts:
+                    yield runner.run(anext(outcomes))
+            finally:
+                runner.run(outcomes.aclose())
+
+    async def _stream(self, prompts: Sequence[Prompt], decoding: Decoding) -> AsyncGenerator[Outcome, None]:
+        try:
+            from openai import AsyncOpenAI
+        except ImportError:
+            raise MissingExtraError("openai", "eval") from None
+        todo, done = enumerate(prompts), asyncio.Queue[Outcome | Exception]()
+        key = os.environ.get("OPENAI_API_KEY", "none")
+        async with AsyncOpenAI(base_url=self.base_url, api_key=key, **self.settings) as client:
+
+            async def work() -> None:
+                for place, prompt in todo:
+                    try:
+                        done.put_nowait(await self._one(client, place, prompt, decoding))
+                    except Exception as error:  # raised where the outcomes are read
+                        done.put_nowait(error)
+
+            workers = [asyncio.create_task(work()) for _ in range(self.concurrency)]
+            answered = lost = 0
+            try:
+                for _ in prompts:
+                    outcome = await done.get()
+                    if isinstance(outcome, Exception):
+                        raise outcome
+                    answered += outcome.reply is not None
+                    lost += (outcome.error or "").startswith("APIConnectionError")
+                    if not answered and lost >= self.concurrency:
+                        raise ServerError(f"nobody answers at {self.base_url}: {outcome.error}; is the server up?")
+                    yield outcome
+            finally:
+                for worker in workers:
+                    worker.cancel()
+                await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _one(self, client: Any, place: int, prompt: Prompt, decoding: Decoding) -> Outcome:
         from openai import APIStatusError, OpenAIError
 
         try:
-            text, pictures = encoded(prompt, decoding.frames)
-            return Outcome(place, self._complete(message(text, pictures), decoding, prompt.sample))
+            messages = await asyncio.to_thread(lambda: message(*encoded(prompt, decoding.frames)))
+            return Outcome(place, await self._complete(client, messages, decoding, prompt.sample))
         except APIStatusError as error:
             if error.status_code in FATAL:
-                raise ServerError(f"{self.client.base_url} answers {error.status_code} for {self.model}: {error}") from None
-            return Outcome(place, None, f"{error.status_code}: {error}")
-        except (OpenAIError, SpatialSSRLError, ValueError) as error:
+                said = f"{self.base_url} answers {error.status_code} for {self.model!r}: {error.message}"
+                raise ServerError(said) from None
+            return Outcome(place, None, f"{error.status_code}: {error.message}")
+        except (OpenAIError, DatasetError, _NoCompletionError) as error:
             return Outcome(place, None, f"{type(error).__name__}: {error}")
 
-    def _complete(self, messages: Any, decoding: Decoding, sample: int) -> str:
-        for attempt in range(UNPARSABLE_ATTEMPTS):
+    async def _complete(self, client: Any, messages: Any, decoding: Decoding, sample: int) -> str:
+        for _ in range(ATTEMPTS):
             try:
-                done = self.client.chat.completions.create(
+                done = await client.chat.completions.create(
                     model=self.model,
                     messages=messages,
                     max_tokens=decoding.max_new_tokens,
                     temperature=decoding.temperature,
                     seed=decoding.seed + sample,
                 )
-                return done.choices[0].message.content or ""
-            except (ValueError, AttributeError, IndexError, TypeError):
-                if attempt + 1 == UNPARSABLE_ATTEMPTS:
-                    raise ValueError("the server's replies are no JSON of a chat completion") from None
-        raise AssertionError("unreachable")
+                return str(done.choices[0].message.content or "")
+            except (ValueError, AttributeError, IndexError, TypeError) as error:
+                reason = f"{type(error).__name__}: {error}"
+        raise _NoCompletionError(f"the server's reply is no chat completion ({reason})")
+
+
+class _NoCompletionError(Exception):
+    """A reply with status 200 that cannot be read."""
 
 
 def message(text: str, pictures: Sequence[bytes]) -> list[dict[str, Any]]:
