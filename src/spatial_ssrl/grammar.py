@@ -351,6 +351,7 @@ UNIT_SIZES = {
 _QUANTITY = re.compile(
     r"(?<![\w.])(?<!\d,)([-+]?(?:\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?)(?![\d,.]*\d)[\s-]?([a-z]+2?(?![a-z0-9])|[\"'])?"
 )
+_SQUARE = re.compile(r"\b(?:square|sq\.?)[\s-]+([a-z]+)")
 _STATED = re.compile(
     r"\b(?:answer|(?:correct|right|best) (?:option|choice))\b[\s*'\"]{0,4}"
     r"(?:is|should be|would be|must be)?[\s*'\"]{0,4}[:=]?[\s*'\"]{0,4}",
@@ -359,20 +360,22 @@ _STATED = re.compile(
 _SENTENCE_END = re.compile(r"(?<=[^\s.])\.(?:\s|$)|\n")
 _NEGATION = re.compile(r"\b(?:not|no|neither|nor|never|cannot|unclear|\w+n t)\b")
 
+_MARKUP = re.compile(r"\\[A-Za-z]+|\\[^A-Za-z]|[{}$*`~]")
+_WORD = re.compile(r"\w+")
 _LEAD = re.compile(r"\s*(?:the\s+)?(?:final\s+)?(?:answer|option|choice|order)(?:\s+is)?\s*[:=]?\s+", re.IGNORECASE)
 
 
 def _plain(text: str) -> str:
     """Text without LaTeX commands, Markdown, a leading "Answer:", and outer space; NFKC-normalised."""
     text = unicodedata.normalize("NFKC", text)
-    text = re.sub(r"\\[A-Za-z]+|\\[^A-Za-z]|[{}$*`~]", " ", text).strip()
+    text = _MARKUP.sub(" ", text).strip()
     lead = _LEAD.match(text)
     return text[lead.end() :] if lead else text
 
 
 def _quantities(text: str) -> list[tuple[str, str]]:
     """Numbers with the unit, or other word, behind each: "1,5" is none, "2 square meters" is ("2", "meters2")."""
-    text = re.sub(r"\b(?:square|sq\.?)[\s-]+([a-z]+)", r"\g<1>2", _plain(text).casefold().replace("^", ""))
+    text = _SQUARE.sub(r"\g<1>2", _plain(text).casefold().replace("^", ""))
     return _QUANTITY.findall(text)
 
 
@@ -394,7 +397,7 @@ def _only(answers: Iterable[str | None]) -> str | None:
 
 def _words(text: str) -> str:
     """Lower-case words of a text, for comparing it with an option."""
-    return " ".join(re.findall(r"\w+", text.replace("_", " ").casefold()))
+    return " ".join(_WORD.findall(text.replace("_", " ").casefold()))
 
 
 def _tokens(text: str) -> list[str]:
@@ -406,6 +409,8 @@ def _tokens(text: str) -> list[str]:
 class Reply:
     """A model's reply taken apart."""
 
+    text: str
+    """All of it."""
     thinking: str | None
     """What stands before the last </think>, or after a <think> that was never closed; None without either."""
     body: str
@@ -425,7 +430,7 @@ class Reply:
         tags_once = text.count("<think>") == text.count("</think>") == 1
         starts = text.lstrip().startswith("<think>")
         reasoned = thinking is not None and bool(thinking.replace("<think>", "", 1).strip())
-        return cls(thinking, body, boxes, ends_with_box and tags_once and starts and reasoned)
+        return cls(text, thinking, body, boxes, ends_with_box and tags_once and starts and reasoned)
 
     def parse(self, grammar: Grammar, options: Sequence[str] | None = None) -> str | None:
         """The canonical answer in the last box, or None when there is none."""

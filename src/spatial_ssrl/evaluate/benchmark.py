@@ -85,11 +85,11 @@ class Benchmark(ABC):
         """The form of the answer."""
         return Letter(len(question.choices))
 
-    def extract(self, reply: str, question: Question, policy: Policy, mode: Mode) -> str | None:
+    def extract(self, reply: Reply, question: Question, policy: Policy, mode: Mode) -> str | None:
         """What a reply says, or None when nothing can be read."""
         if policy == "robust":
-            return self.robust(Reply.from_text(reply), question)
-        return self.official(reply, question) if policy == "official" else self.reference(reply, question, mode)
+            return self.robust(reply, question)
+        return self.official(reply.text, question) if policy == "official" else self.reference(reply.text, question, mode)
 
     def robust(self, reply: Reply, question: Question) -> str | None:
         """By the parser that reward and evaluation share."""

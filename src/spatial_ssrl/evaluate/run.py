@@ -7,6 +7,7 @@ OUT/predictions.tsv   the raw replies in VLMEvalKit's columns, for scoring by ot
 """
 
 import csv
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -55,19 +56,10 @@ def evaluate(
     questions = whole[: settings.limit]
     if not questions:
         raise DatasetError(f"{path} holds no questions")
-    sum_of_data = md5(path)
-    replies = _ask(benchmark, questions, backend, ReplyFile(out / REPLIES), settings, progress, sum_of_data)
-    verdicts = [
-        judge(benchmark, question, reply, settings)
-        for sample in replies
-        for question, reply in zip(questions, sample, strict=True)
-    ]
-    data = Data(
-        path=str(path),
-        md5=sum_of_data,
-        questions=len(whole),
-        warnings=tuple(benchmark.warnings(sum_of_data, len(whole))),
-    )
+    table = md5(path)
+    warnings = tuple(benchmark.warnings(table, len(whole)))
+    verdicts = _ask(benchmark, questions, backend, ReplyFile(out / REPLIES), settings, progress, table)
+    data = Data(path=str(path), md5=table, questions=len(whole), warnings=warnings)
     results = summarise(benchmark, questions, verdicts, settings, data, backend)
     write_verdicts(out, verdicts)
     write_predictions(out / PREDICTIONS, questions, verdicts)
@@ -82,53 +74,49 @@ def _ask(
     file: ReplyFile,
     settings: Settings,
     progress: Progress,
-    data: str,
-) -> list[list[Stored]]:
-    """Replies by sample and question, stored ones and new ones."""
-    asked = {**backend.identity, **asdict(settings.decoding), "data": data}
-    prompts, keys = [], []
-    for sample in range(settings.samples):
-        for question in questions:
-            text = benchmark.prompt(question, settings.mode)
-            prompts.append(Prompt(text, question.images, question.video, sample))
-            keys.append(reply_key(benchmark.name, question.id, text, asked, sample))
-    missing = [
-        i
-        for i, key in enumerate(keys)
-        if (old := file.stored.get(key)) is None or (settings.retry_failed and old.error is not None)
-    ]
-    tally = _Tally(benchmark, settings, len(keys), progress)
-    for i in sorted(set(range(len(keys))) - set(missing)):
-        tally.count(questions[i % len(questions)], file.stored[keys[i]])
+    table: str,
+) -> list[Verdict]:
+    """Scored replies by sample and question, stored ones and new ones."""
+    every = list(itertools.product(range(settings.samples), questions))
+    asked = {**backend.identity, **asdict(settings.decoding), "data": table}
+    prompts = [Prompt(benchmark.prompt(q, settings.mode), q.images, q.video, sample) for sample, q in every]
+    keys = [reply_key(benchmark.name, q.id, p.text, asked, p.sample) for (_, q), p in zip(every, prompts, strict=True)]
+    tally = _Tally(benchmark, settings, len(every), progress)
+    missing = []
+    for place, key in enumerate(keys):
+        old = file.stored.get(key)
+        if old is None or (old.error is not None and settings.retry_failed):
+            missing.append(place)
+        else:
+            tally.count(place, every[place][1], old)
     if missing:
         _check_pictures(benchmark, questions)
-        for outcome in backend.ask([prompts[i] for i in missing], settings.decoding):
-            i = missing[outcome.place]
-            question = questions[i % len(questions)]
-            stored = Stored(
-                keys[i], benchmark.name, question.id, prompts[i].sample, settings.mode, outcome.reply, outcome.error
-            )
+        for outcome in backend.ask([prompts[place] for place in missing], settings.decoding):
+            place = missing[outcome.place]
+            sample, question = every[place]
+            name, mode = benchmark.name, settings.mode
+            stored = Stored(keys[place], name, question.id, sample, mode, outcome.reply, outcome.error)
             file.add(stored)
-            tally.count(question, stored)
-    n = len(questions)
-    return [[file.stored[key] for key in keys[start : start + n]] for start in range(0, len(keys), n)]
+            tally.count(place, question, stored)
+    return [tally.verdicts[place] for place in range(len(every))]
 
 
 class _Tally:
-    """Running accuracy for the progress bar."""
+    """Verdicts by place, and their accuracy for the progress bar."""
 
     def __init__(self, benchmark: Benchmark, settings: Settings, total: int, progress: Progress) -> None:
         self.benchmark, self.settings, self.total, self.progress = benchmark, settings, total, progress
-        self.done, self.right, self.errors = 0, 0.0, 0
+        self.verdicts: dict[int, Verdict] = {}
+        self.right, self.errors = 0.0, 0
         progress(0, total, "")
 
-    def count(self, question: Question, reply: Stored) -> None:
-        """Take a reply into the tally and show it."""
-        self.done += 1
-        self.right += judge(self.benchmark, question, reply, self.settings).accuracy
-        self.errors += reply.error is not None
+    def count(self, place: int, question: Question, reply: Stored) -> None:
+        """Score a reply and show how it goes."""
+        verdict = self.verdicts[place] = judge(self.benchmark, question, reply, self.settings)
+        self.right += verdict.accuracy
+        self.errors += verdict.error is not None
         failed = f", {self.errors} errors" if self.errors else ""
-        self.progress(self.done, self.total, f"{100 * self.right / self.done:.1f}% right{failed}")
+        self.progress(len(self.verdicts), self.total, f"{100 * self.right / len(self.verdicts):.1f}% right{failed}")
 
 
 def _check_pictures(benchmark: Benchmark, questions: Sequence[Question]) -> None:
@@ -142,15 +130,13 @@ def _check_pictures(benchmark: Benchmark, questions: Sequence[Question]) -> None
 
 def judge(benchmark: Benchmark, question: Question, stored: Stored, settings: Settings) -> Verdict:
     """Score one reply; an error scores 0."""
-    text = stored.reply or ""
-    policy = settings.policy
-    parsed = None if stored.reply is None else benchmark.extract(text, question, policy, settings.mode)
-    accuracy = 0.0 if parsed is None else benchmark.score(parsed, question, policy)
-    taken = Reply.from_text(text)
+    reply = Reply.from_text(stored.reply or "")
+    parsed = None if stored.reply is None else benchmark.extract(reply, question, settings.policy, settings.mode)
+    accuracy = 0.0 if parsed is None else benchmark.score(parsed, question, settings.policy)
     if stored.error is not None:
         why = "the model could not be asked"
     elif parsed is None:
-        why = "no box outside the thinking" if not taken.boxes else "no answer can be read"
+        why = "no box outside the thinking" if not reply.boxes else "no answer can be read"
     else:
         why = {1.0: "right", 0.0: "wrong"}.get(accuracy, "near")
     return Verdict(
@@ -165,7 +151,7 @@ def judge(benchmark: Benchmark, question: Question, stored: Stored, settings: Se
         error=stored.error,
         parsed=parsed,
         accuracy=accuracy,
-        format=float(taken.well_formed),
+        format=float(reply.well_formed),
         why=why,
     )
 

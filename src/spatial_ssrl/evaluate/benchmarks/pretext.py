@@ -45,8 +45,8 @@ class Pretext(Benchmark):
     def form(self, question: Question) -> Form:
         return Grammar.from_spec(question.fields["grammar"])
 
-    def extract(self, reply: str, question: Question, policy: Policy, mode: Mode) -> str | None:
-        return Reply.from_text(reply).parse(Grammar.from_spec(question.fields["grammar"]), question.choices or None)
+    def extract(self, reply: Reply, question: Question, policy: Policy, mode: Mode) -> str | None:
+        return reply.parse(Grammar.from_spec(question.fields["grammar"]), question.choices or None)
 
     def chance(self, question: Question) -> float:
         return float(question.fields["chance"])
