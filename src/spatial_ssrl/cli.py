@@ -297,6 +297,31 @@ def table(
 
 
 @app.command()
+def page(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN [RUN]", help="Folders with the results of one benchmark.")],
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("replies.html"),
+    limit: Annotated[int, typer.Option(min=1, help="Most questions shown.")] = 200,
+) -> None:
+    """Questions with picture, prompt, reply, extraction and verdict; of two runs, where they disagree."""
+    from spatial_ssrl.evaluate.page import write_page
+
+    print(f"page: {write_page(runs, out, limit)}")
+
+
+@app.command()
+def figure(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of `spatial-ssrl eval`, one a model.")],
+    out: Annotated[Path, typer.Option(help="SVG, PDF or PNG file to write.")],
+    bars: Annotated[str | None, typer.Option(help="Categories of this benchmark; without it, a radar of all.")] = None,
+) -> None:
+    """Headlines of models as a radar, or the categories of one benchmark as bars."""
+    from spatial_ssrl.evaluate import figures, tables
+
+    found = tables.read_runs(runs)
+    print(f"figure: {figures.write_bars(found, bars, out) if bars else figures.write_radar(found, out)}")
+
+
+@app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or of a dataset.")],
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),

@@ -13,14 +13,14 @@ COLOURS = ("red", "green", "blue", "white")
 LEVELS = ("L1_single", "L2_objects", "L3_2d_spatial", "L4_occ", "L4_pose", "L5_6d_spatial", "L5_collision")
 
 
-def picture(i=0):
+def picture(i=0, side=32):
     stream = io.BytesIO()
-    Image.new("RGB", (32, 32), COLOURS[i % 4]).save(stream, "PNG" if i % 2 else "JPEG")
+    Image.new("RGB", (side, side), COLOURS[i % 4]).save(stream, "PNG" if i % 2 else "JPEG")
     return stream.getvalue()
 
 
-def encoded(i=0):
-    return base64.b64encode(picture(i)).decode()
+def encoded(i=0, side=32):
+    return base64.b64encode(picture(i, side)).decode()
 
 
 def tsv(path, rows):

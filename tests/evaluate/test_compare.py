@@ -1,7 +1,5 @@
 """Comparisons, held against closed forms, simulation and the paper's own table."""
 
-import csv
-
 import numpy as np
 import pytest
 
@@ -57,37 +55,6 @@ def test_the_detectable_difference_is_found_four_times_in_five():
     detectable = differ("b", metric(worse), metric(better)).detectable
     found = [differ("b", metric(worse), metric(better)).real for better, worse in (draw(detectable) for _ in range(150))]
     assert 0.7 < np.mean(found) < 0.9
-
-
-@pytest.fixture
-def runs(tmp_path):
-    """Two models on 40 questions in two categories; the second is right on all of the second category."""
-    rows = [
-        {
-            "index": i,
-            "image": f"{i:0100d}",
-            "question": f"q{i}",
-            "A": "x",
-            "B": "y",
-            "answer": "AB"[i % 2],
-            "category": f"c{i // 20}",
-        }
-        for i in range(40)
-    ]
-    with (tmp_path / "BLINK.tsv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], delimiter="\t")
-        writer.writeheader()
-        writer.writerows(rows)
-    benchmark = BENCHMARKS["blink"]()
-    gold = {benchmark.prompt(q, "reasoning"): q for q in benchmark.read(tmp_path / "BLINK.tsv")}
-    models = {
-        "base": lambda p: "\\boxed{A}",
-        "tuned": lambda p: f"\\boxed{{{gold[p.text].answer if gold[p.text].category == 'c1' else 'A'}}}",
-    }
-    for name, answer in models.items():
-        folder = tmp_path / name / "blink" / "reasoning"
-        evaluate(benchmark, tmp_path / "BLINK.tsv", Scripted(answer, name), folder, Settings(), QUIET)
-    return tmp_path
 
 
 def test_runs_are_compared_by_metric_and_category(runs):
