@@ -404,7 +404,7 @@ def length_rows(rng: Rng) -> list[Row]:
                 said,
                 said,
                 said + said,
-                f"\\scalar{{{value}-{value + 1}}} \\distance_unit{{{unit}}}",
+                f"\\scalar{{{value}-{value + 1.0037}}} \\distance_unit{{{unit}}}",
                 reply(rng),
                 "\\scalar{}",
             ),

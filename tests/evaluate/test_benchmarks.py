@@ -7,7 +7,7 @@ import pytest
 from evaluate.helpers import QUIET, Refusing, Scripted
 from evaluate.miniatures import choice_tsv, tsv, write_all
 from spatial_ssrl.errors import DatasetError
-from spatial_ssrl.evaluate import BENCHMARKS, GENERAL, SPATIAL, Settings, evaluate
+from spatial_ssrl.evaluate import BENCHMARKS, GENERAL, SPATIAL, Question, Settings, evaluate
 from spatial_ssrl.evaluate.benchmarks.vsibench import mean_relative_accuracy
 from spatial_ssrl.evaluate.benchmarks.whatsup import WhatsUp
 from spatial_ssrl.evaluate.replies import Stored
@@ -129,9 +129,17 @@ def test_damaged_tables_are_refused(tmp_path):
 
 
 def test_known_bad_versions_are_named():
-    found = BENCHMARKS["spatial457"]().warnings("1f24f5a7b2cadc3d33a8a66ecf92ca68", 23999)
+    question = Question("1", "How many?", ("3",))
+    found = BENCHMARKS["spatial457"]().warnings("1f24f5a7b2cadc3d33a8a66ecf92ca68", [question])
     assert len(found) == 1
     assert "2,154 wrong answers" in found[0]
+
+
+def test_a_table_without_answers_is_warned_of():
+    found = BENCHMARKS["mmbench"]().warnings("", [Question("1", "Which?", ("",), ("cup", "plate"))])
+    assert found == [
+        "MMBench v1.1 EN: the table has no answers, so scores say nothing; predictions.tsv is what its organisers score"
+    ]
 
 
 def test_3dsrbench_groups(tables):

@@ -1,7 +1,9 @@
 """All benchmarks through the command line with a tiny model: in this process, and behind a server."""
 
+import base64
 import json
 import os
+import threading
 
 import pytest
 
@@ -52,6 +54,35 @@ def test_transformers_in_this_process(tables, model, tmp_path):
     again = run_cli(*command, *options, "--policy", "official")
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_a_model_says_the_same_behind_a_faulty_server(tables, model, tmp_path):
+    from spatial_ssrl import vlm
+
+    loaded, processor = vlm.load(model)
+    one_at_a_time = threading.Lock()
+
+    def answer(text, images):
+        rows = [{"problem": "<image>" * len(images) + text, "images": [{"bytes": decode(url)} for url in images]}]
+        with one_at_a_time:
+            return next(vlm.generate(loaded, processor, rows, max_new_tokens=4, instruction=""))
+
+    suite = ("--suite", "blink,hallusionbench,vsi-bench", "--tables", tables, "--max-new-tokens", 4, "--frames", 2)
+    local = run_cli("eval", model, *suite, "--out", tmp_path / "local")
+    faults = (429, 500, "cut", "malformed")
+    plan = lambda text, attempt: faults[len(text) % 4] if attempt == 1 else None  # noqa: E731
+    with FaultyServer(answer, plan) as server:
+        served = run_cli("eval", "tiny", *suite, "--out", tmp_path / "served", "--base-url", server.url)
+    assert (local.returncode, served.returncode) == (0, 0), local.stderr + served.stderr
+    for path in (tmp_path / "local").rglob("verdicts.jsonl"):
+        other = tmp_path / "served" / path.relative_to(tmp_path / "local")
+        replies = [[json.loads(line)["reply"] for line in p.read_text().splitlines()] for p in (path, other)]
+        assert replies[0] == replies[1]
+        assert None not in replies[0]
+
+
+def decode(url):
+    return base64.b64decode(url.partition(",")[2])
 
 
 def test_a_server(tables, tmp_path):

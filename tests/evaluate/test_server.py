@@ -94,6 +94,21 @@ def test_nobody_there_ends_the_run(table, tmp_path):
         evaluate(BENCHMARKS["blink"](), table, backend, tmp_path / "out", Settings(), QUIET)
 
 
+def test_an_interrupt_does_not_wait_for_replies(table, tmp_path):
+    with FaultyServer(lambda text, images: time.sleep(60)) as server:
+        options = ["--suite", f"blink={table}", "--out", tmp_path / "out", "--base-url", server.url]
+        command = [sys.executable, "-m", "spatial_ssrl.cli", "eval", "tiny", *map(str, options)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        while len(server.attempts) < N:
+            time.sleep(0.05)
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "interrupted; the same command goes on where it stopped" in said
+    assert "Traceback" not in said
+
+
 def test_requests_hold_pictures_and_settings(table, tmp_path):
     with FaultyServer(right) as server:
         decoding = Decoding(max_new_tokens=77, temperature=0.5, seed=5)

@@ -18,7 +18,7 @@ from spatial_ssrl.errors import DatasetError
 from spatial_ssrl.evaluate import vlmevalkit
 from spatial_ssrl.evaluate.metrics import Metric, mean
 from spatial_ssrl.evaluate.question import Question, Verdict
-from spatial_ssrl.evaluate.reading import Pictures, Record, letters, read_records
+from spatial_ssrl.evaluate.reading import Pictures, Record, data_files, letters, read_records
 from spatial_ssrl.grammar import FORMAT_INSTRUCTION, Form, Letter, Reply
 
 Policy = Literal["robust", "official", "reference"]
@@ -59,11 +59,18 @@ class Benchmark(ABC):
             raise DatasetError(f"{path} has {len(questions) - len(ids)} rows with an index that another row has")
         return questions
 
-    def warnings(self, md5: str, n: int) -> list[str]:
+    def tables(self, path: Path) -> list[Path]:
+        """The files that its rows come from."""
+        return data_files(path)
+
+    def warnings(self, md5: str, questions: Sequence[Question]) -> list[str]:
         """What a reader of scores on this data must know."""
-        short = self.size is not None and n != self.size
-        found = [f"{self.title}: {n} questions, the whole benchmark has {self.size}"] if short else []
-        return [f"{self.title}: {self.faulty[md5]}", *found] if md5 in self.faulty else found
+        found = [self.faulty[md5]] if md5 in self.faulty else []
+        if self.size is not None and len(questions) != self.size:
+            found.append(f"{len(questions)} questions, the whole benchmark has {self.size}")
+        if not any(question.answer for question in questions):
+            found.append("the table has no answers, so scores say nothing; predictions.tsv is what its organisers score")
+        return [f"{self.title}: {text}" for text in found]
 
     @abstractmethod
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:

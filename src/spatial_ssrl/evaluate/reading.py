@@ -45,10 +45,10 @@ def data_files(path: Path) -> list[Path]:
     return files
 
 
-def md5(path: Path) -> str:
-    """MD5 of a table, as VLMEvalKit lists it; of several files, of their MD5s in order of name."""
+def md5(files: Sequence[Path]) -> str:
+    """MD5 of a table, as VLMEvalKit lists it; of several files, of their MD5s in this order."""
     digests = []
-    for file in data_files(path):
+    for file in files:
         with file.open("rb") as stream:
             digests.append(hashlib.file_digest(stream, "md5").hexdigest())
     return digests[0] if len(digests) == 1 else hashlib.md5("\n".join(digests).encode()).hexdigest()

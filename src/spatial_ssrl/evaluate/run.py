@@ -56,8 +56,8 @@ def evaluate(
     questions = whole[: settings.limit]
     if not questions:
         raise DatasetError(f"{path} holds no questions")
-    table = md5(path)
-    warnings = tuple(benchmark.warnings(table, len(whole)))
+    table = md5(benchmark.tables(path))
+    warnings = tuple(benchmark.warnings(table, whole))
     verdicts = _ask(benchmark, questions, backend, ReplyFile(out / REPLIES), settings, progress, table)
     data = Data(path=str(path), md5=table, questions=len(whole), warnings=warnings)
     results = summarise(benchmark, questions, verdicts, settings, data, backend)

@@ -22,12 +22,11 @@ FATAL = (401, 403, 404)
 class Server:
     """A model behind a base URL such as http://localhost:8000/v1; the key is taken from OPENAI_API_KEY."""
 
-    name = "server"
-
     def __init__(self, model: str, base_url: str, concurrency: int = 16, timeout: float = 600, retries: int = 6) -> None:
         self.model, self.base_url, self.concurrency = model, base_url, concurrency
         self.settings: dict[str, Any] = {"timeout": timeout, "max_retries": retries}
-        self.identity: dict[str, Any] = {"model": model, "base_url": base_url}
+        self.name = f"server {base_url}"
+        self.identity: dict[str, Any] = {"model": model}  # a server that comes back at another port is the same
 
     def ask(self, prompts: Sequence[Prompt], decoding: Decoding) -> Iterator[Outcome]:
         """Outcomes as they come; an interrupt drops what is under way.

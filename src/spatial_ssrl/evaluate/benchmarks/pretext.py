@@ -10,7 +10,7 @@ from spatial_ssrl.evaluate.benchmark import Benchmark, Mode, Policy
 from spatial_ssrl.evaluate.question import Picture, Question
 from spatial_ssrl.evaluate.reading import Pictures, Record
 from spatial_ssrl.grammar import FORMAT_INSTRUCTION, Form, Grammar, Reply
-from spatial_ssrl.row import read_rows
+from spatial_ssrl.row import read_rows, split_files
 
 
 class Pretext(Benchmark):
@@ -26,6 +26,9 @@ class Pretext(Benchmark):
     def read(self, path: Path) -> list[Question]:
         """The rows of the split. Raises DatasetError when there are none."""
         return [self.question(dict(row), Pictures((), path), n) for n, row in enumerate(read_rows(path, self.split))]
+
+    def tables(self, path: Path) -> list[Path]:
+        return split_files(path, self.split)
 
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:
         return Question(
