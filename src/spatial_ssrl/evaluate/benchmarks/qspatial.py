@@ -37,11 +37,8 @@ class QSpatialPlus(Benchmark):
     direct = "Answer with a number and its unit, and nothing else."
 
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:
-        value, unit = (
-            (record["answer_value"], record["answer_unit"])
-            if "answer_unit" in record
-            else ast.literal_eval(record["answer"])
-        )
+        split = "answer_unit" in record
+        value, unit = [record[f"answer_{k}"] for k in ("value", "unit")] if split else ast.literal_eval(record["answer"])
         images = pictures.of(record)
         gold = repr(float(value) * CENTIMETRES[unit.lower()])
         identity, cluster = str(record.get("index", n)), str(record.get("image_path", n))

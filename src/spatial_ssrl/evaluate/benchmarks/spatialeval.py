@@ -30,17 +30,9 @@ class SpatialEval(Benchmark):
         found = _OPTION.findall(record["text"])
         listed = [letter for letter, _ in found] == list("ABCD"[: len(found)])
         choices = tuple(text for _, text in found) if listed else ()
-        answer = record["oracle_option"].strip("()., ")
-        return Question(
-            record["id"],
-            record["text"],
-            (answer,),
-            choices,
-            record["id"].split(".")[0],
-            images[0].digest,
-            images,
-            fields={"inline": "yes"},
-        )
+        answer, subset = record["oracle_option"].strip("()., "), record["id"].split(".")[0]
+        fields = {"inline": "yes"}
+        return Question(record["id"], record["text"], (answer,), choices, subset, images[0].digest, images, fields=fields)
 
     def stem(self, question: Question) -> str:
         """The official text has its options in it."""
