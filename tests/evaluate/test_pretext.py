@@ -1,8 +1,8 @@
 """Rows of our own are read and scored in the evaluation as in the reward."""
 
 import pytest
-from evaluate.helpers import QUIET, Scripted
 
+from evaluate.helpers import QUIET, Scripted
 from spatial_ssrl.build import Recipe, build
 from spatial_ssrl.evaluate import Settings, evaluate
 from spatial_ssrl.evaluate.benchmarks.pretext import Pretext

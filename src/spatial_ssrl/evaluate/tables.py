@@ -5,7 +5,7 @@ from pathlib import Path
 
 from spatial_ssrl.errors import DatasetError
 from spatial_ssrl.evaluate.benchmarks import BENCHMARKS
-from spatial_ssrl.evaluate.paper import COLUMNS, ROWS, plain_mean
+from spatial_ssrl.evaluate.paper import COLUMNS, PUBLISHED, plain_mean
 from spatial_ssrl.evaluate.results import RESULTS, Results
 
 Cells = list[list[str]]
@@ -48,8 +48,7 @@ def _cell(results: Results | None) -> str:
 
 def _paper_rows(names: Sequence[str], with_mean: bool) -> Cells:
     rows = []
-    for model, values in ROWS.items():
-        known = dict(zip(COLUMNS, values, strict=True))
+    for model, known in PUBLISHED.items():
         cells = [f"{known[name]:.2f}" if name in known else "" for name in names]
         rows.append([f"{model} (published)", *cells, *([f"{plain_mean(known):.2f}"] if with_mean else [])])
     return rows
