@@ -213,11 +213,13 @@ def evaluate(
     """Accuracy on held-out rows and on benchmarks, with intervals."""
     from spatial_ssrl.evaluate import Settings
     from spatial_ssrl.evaluate.backends import Decoding
-    from spatial_ssrl.evaluate.suite import plan
+    from spatial_ssrl.evaluate.suite import left_out, plan
 
     if samples > 1 and not temperature:
         raise typer.BadParameter("several samples need --temperature above 0; greedy replies are all the same")
     planned = plan(suite, tables, data, split)
+    if absent := left_out(suite, tables):
+        print(f"left out, since {tables} holds no table of them: {', '.join(absent)}", file=sys.stderr)
     source = _open_backend(model, base_url, backend, concurrency, timeout)
     decoding = Decoding(max_new_tokens, temperature, seed, frames)
     alone = len(planned) == 1 and data is not None and mode is not Modes.both

@@ -5,14 +5,14 @@ import dataclasses
 import pytest
 
 from evaluate.helpers import QUIET, Refusing, Scripted
-from evaluate.miniatures import choice_tsv, tsv, write_all
+from evaluate.miniatures import choice_tsv, encoded, picture, tsv, write_all
 from spatial_ssrl.errors import DatasetError
 from spatial_ssrl.evaluate import BENCHMARKS, GENERAL, SPATIAL, Question, Settings, evaluate
 from spatial_ssrl.evaluate.benchmarks.vsibench import mean_relative_accuracy
 from spatial_ssrl.evaluate.benchmarks.whatsup import WhatsUp
 from spatial_ssrl.evaluate.replies import Stored
 from spatial_ssrl.evaluate.run import judge
-from spatial_ssrl.evaluate.suite import find, plan
+from spatial_ssrl.evaluate.suite import find, left_out, plan
 
 OTHERS = [kind.name for kind in (*SPATIAL, *GENERAL)]
 
@@ -52,8 +52,8 @@ def test_every_form_is_read_whole(tables, name):
 def test_pictures_are_found_and_have_their_place(tables, name):
     for benchmark, path, _, questions in read(tables, name):
         for question in questions:
-            for picture in question.images:
-                assert picture.data[:4] in (b"\xff\xd8\xff\xe0", b"\x89PNG"), path
+            for image in question.images:
+                assert image.data[:4] in (b"\xff\xd8\xff\xe0", b"\x89PNG"), path
             for mode in ("direct", "reasoning"):
                 assert (
                     benchmark.prompt(question, mode).count("<image>") == max(1, len(question.images)) or not question.images
@@ -111,11 +111,21 @@ def test_suites_are_planned(tables, tmp_path):
     names = [benchmark.name for benchmark, _ in plan("spatial", folder, None, "test")]
     assert names == ["spatial457", "3dsrbench", "spatialeval", "qspatial", "whatsup", "viewspatial", "vsi-bench"]
     assert len(plan("all", folder, tmp_path, "test")) == 15
+    assert left_out("all", folder) == []
+    assert left_out("spatial,blink", tmp_path)[:2] == ["Spatial457", "3DSRBench"]
     assert plan(f"blink={tmp_path}", folder, None, "test")[0][1] == tmp_path
     with pytest.raises(DatasetError, match="no benchmark 'imagenet'; known: spatial, general, all, spatial457"):
         plan("imagenet", folder, None, "test")
     with pytest.raises(DatasetError, match=r"holds no table of BLINK; expected BLINK\.tsv or BLINK, or --suite blink=PATH"):
         plan("blink", tmp_path, None, "test")
+
+
+def test_a_picture_column_may_name_a_file_or_another_row(tmp_path):
+    (tmp_path / "1.png").write_bytes(picture(1))
+    choice_tsv(tmp_path / "t.tsv", 3, image=lambda i: (encoded(0), "0", "1.png")[i])
+    questions = BENCHMARKS["blink"]().read(tmp_path / "t.tsv")
+    assert [q.images[0].data for q in questions] == [picture(0), picture(0), picture(1)]
+    assert questions[0].cluster == questions[1].cluster != questions[2].cluster
 
 
 def test_damaged_tables_are_refused(tmp_path):

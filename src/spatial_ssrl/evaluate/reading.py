@@ -60,7 +60,7 @@ def _read(file: Path) -> Iterator[Record]:
             case ".tsv" | ".csv":
                 yield from _read_separated(file, "\t" if file.suffix == ".tsv" else ",")
             case ".jsonl":
-                yield from map(json.loads, filter(str.strip, file.read_text(encoding="utf-8").splitlines()))
+                yield from map(json.loads, filter(str.strip, file.read_text(encoding="utf-8").split("\n")))
             case ".json":
                 content = json.loads(file.read_text(encoding="utf-8"))
                 yield from content if isinstance(content, list) else _longest_list(content)
@@ -124,7 +124,7 @@ class Pictures:
             return tuple(self._one(value) for name in columns if name in record for value in as_list(record[name]))
         image = record.get("image")
         if isinstance(image, str) and _is_reference(image):
-            image = self.embedded.get(image, None)
+            image = self.embedded.get(image, image if Path(image).suffix else None)
         value = image if image is not None else record.get("image_path")
         return () if value is None else tuple(self._one(v) for v in as_list(value))
 

@@ -33,6 +33,12 @@ def plan(suite: str, folder: Path, data: Path | None, split: str) -> list[Planne
     return planned
 
 
+def left_out(suite: str, folder: Path) -> list[str]:
+    """Titles of the benchmarks that the groups of a suite name and `folder` holds no table of."""
+    kinds = [kind for item in suite.split(",") for kind in GROUPS.get(item, ())]
+    return [kind.title for kind in kinds if find(kind, folder) is None]
+
+
 def find(kind: type[Benchmark], folder: Path) -> Path | None:
     """The table of a benchmark in a folder, by the names under which it is known."""
     return next((folder / name for name in kind.files if any(folder.glob(name))), None)
