@@ -28,8 +28,9 @@ def write_radar(runs: Runs, out: Path) -> Path:
         values = [100 * run[name].headline.value for name in names]
         axes.plot([*angles, angles[0]], [*values, values[0]], label=model)
     axes.set_xticks(angles, [BENCHMARKS[name].title for name in names])
+    axes.tick_params(axis="x", pad=12)
     axes.set_ylim(0, 100)
-    axes.legend(loc="lower right", bbox_to_anchor=(1.15, -0.1))
+    figure.legend(loc="outside lower right")
     return _save(figure, out)
 
 
@@ -54,7 +55,7 @@ def write_bars(runs: Runs, benchmark: str, out: Path) -> Path:
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel(f"{BENCHMARKS[benchmark].title}: % right, 95% interval")
-    axes.legend()
+    figure.legend(loc="outside upper right")
     return _save(figure, out)
 
 

@@ -42,8 +42,6 @@ PUBLISHED: dict[str, dict[str, float]] = {
 }
 """By model and benchmark."""
 
-PRINTED_MEANS = dict(zip(ROWS, (45.91, 44.85, 50.54, 52.69, 49.58, 56.58, 60.14, 60.23, 61.43), strict=True))
-
 GAINS = {
     "Spatial-SSRL-3B": "Qwen2.5-VL-3B direct",
     "Spatial-SSRL-7B": "Qwen2.5-VL-7B direct",
