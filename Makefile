@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 IMAGES ?=
+VLMEVAL_NEEDS := pandas tqdm openpyxl num2words tabulate requests validators python-dotenv portalocker termcolor \
+  matplotlib huggingface_hub json_repair sty timeout-decorator
 
-.PHONY: demo test lint bench picture clean
+.PHONY: demo test test-verl test-swift test-vlmeval lint bench picture clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +18,39 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
+
+# Trainers whose packages do not go together with ours have environments of about 2 GB each. torch comes first,
+# so that they take the version at hand; torchvision comes alone, since it pins another torch. The model is made here.
+TINY := $(CURDIR)/runs/tiny-qwen2.5-vl
+TEST_TRAINER := SPATIAL_SSRL_TINY_MODEL=$(TINY) OMP_NUM_THREADS=1
+
+$(TINY)/config.json: $(VENV)/.installed
+	$(BIN)/python -c 'import sys, pathlib; from spatial_ssrl.train.tiny import make_tiny; \
+	    make_tiny("qwen2_5_vl", ["text"], None, 0, pathlib.Path(sys.argv[1]))' $(TINY)
+
+.venv-%/.installed: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet torch==2.13.0 $(PACKAGE)
+	$(@D)/bin/python -m pip install --quiet --no-deps torchvision==0.28.0 qwen-vl-utils av
+	$(@D)/bin/python -m pip install --quiet --editable . beartype pytest pytest-timeout
+	touch $@
+
+test-verl: PACKAGE := verl==0.9.1
+test-verl: .venv-verl/.installed $(TINY)/config.json
+	$(TEST_TRAINER) .venv-verl/bin/python -m pytest -W default tests/export/test_verl.py
+
+test-swift: PACKAGE := ms-swift==4.6.0 msgspec
+test-swift: .venv-swift/.installed $(TINY)/config.json
+	$(TEST_TRAINER) .venv-swift/bin/python -m pytest -W default tests/export/test_swift.py
+
+.venv-vlmeval/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-vlmeval
+	.venv-vlmeval/bin/python -m pip install --quiet --editable . $(VLMEVAL_NEEDS)
+	.venv-vlmeval/bin/python -m pip install --quiet --no-deps ms-vlmeval==0.0.20
+	touch $@
+
+test-vlmeval: .venv-vlmeval/.installed
+	.venv-vlmeval/bin/python bench/oracles.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check

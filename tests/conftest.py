@@ -7,11 +7,19 @@ import numpy as np
 import pytest
 
 from spatial_ssrl.rng import generator
-from spatial_ssrl.scene import Scene, read_rgb
+from spatial_ssrl.scene import Scene, decode_rgb
 from spatial_ssrl.sources.rooms import render_room
+
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 ROOT = Path(__file__).parent.parent
 REAL = Path(os.environ.get("SPATIAL_SSRL_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Keep the datasets that are mapped from disk out of the user's cache."""
+    os.environ.setdefault("HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("datasets")))
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +38,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def photographs(real_data: Path) -> list[Scene]:
     files = sorted((real_data / "rgb").glob("*.jpg"))[::12]
-    return [Scene(read_rgb(path), origin=("folder", path.name)).fit(1024) for path in files]
+    return [Scene(decode_rgb(path.read_bytes()), origin=("folder", path.name)).fit(1024) for path in files]
 
 
 @pytest.fixture

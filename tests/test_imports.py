@@ -22,14 +22,16 @@ MAY_IMPORT = {
     "row": {"errors", "rng"},
     "grammar": {"errors"},
     "statistics": set(),
+    "coldstart": set(),
     "vlm": {"errors", "grammar", "row", "scene"},
     "sources": {"errors", "rng", "scene"},
     "tasks": {"errors", "grammar", "rng", "row", "scene"},
     "build": {"sources", "tasks", *CORE},
     "audit": {"errors", "grammar", "rng", "row", "scene", "statistics", "tasks"},
     "reward": {"errors", "grammar", "row"},
-    "train": {"config", "errors", "grammar", "reward", "rng", "row", "scene", "vlm"},
-    "evaluate": {"errors", "grammar", "reward", "rng", "row", "statistics", "vlm"},
+    "export": {"coldstart", "errors", "grammar", "reward", "row", "vlm"},
+    "train": {"coldstart", "config", "errors", "grammar", "reward", "rng", "row", "scene", "vlm"},
+    "evaluate": {"errors", "grammar", "rng", "row", "statistics", "vlm"},
     "report": {"audit", "errors", "row", "scene"},
     "presets": set(),
 }
@@ -41,17 +43,24 @@ THIRD_PARTY = {
     "scene": {"numpy", "jaxtyping", "PIL", "h5py"},
     "row": {"pyarrow"},
     "tasks": {"numpy", "jaxtyping", "PIL"},
-    "sources": {"numpy", "jaxtyping"},
+    "sources": {"numpy", "jaxtyping", "pyarrow", "h5py", "fsspec"},
     "build": {"numpy", "pydantic"},
     "audit": {"numpy", "PIL", "pyarrow", "sklearn", "scipy", "imagehash"},
     "statistics": set(),
     "reward": set(),
+    "coldstart": set(),
+    "export": {"pyarrow"},
 }
 """Packages that a room may import anywhere in it; rooms not listed may import any extra inside functions."""
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "h5py", "jinja2", "matplotlib", "rich", "accelerate"} | {
     "sklearn",
     "scipy",
     "imagehash",
+    "fsspec",
+    "openai",
+    "av",
+    "openpyxl",
+    "vllm",
 }
 
 
@@ -97,6 +106,7 @@ def test_heavy_packages_are_imported_inside_functions(path):
         "import spatial_ssrl.cli, spatial_ssrl.build, spatial_ssrl.build.local, spatial_ssrl.build.store",
         "import spatial_ssrl.reward, spatial_ssrl.train, spatial_ssrl.evaluate, spatial_ssrl.report, spatial_ssrl.vlm",
         "import spatial_ssrl.audit",
+        "import spatial_ssrl.export",
         "from spatial_ssrl.cli import app; app(['--help'], standalone_mode=False)",
     ],
 )

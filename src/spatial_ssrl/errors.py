@@ -6,7 +6,9 @@
       ├─ RecipeError        a recipe or preset with an unknown key or an impossible value
       ├─ DatasetError       a dataset folder that is missing, unfinished or of another build
       ├─ GrammarError       an answer form or a canonical answer that does not exist
+      ├─ ExportError        an export that no trainer could read, or into a folder that holds something else
       ├─ TrainingError      training that cannot start, or cannot go on
+      ├─ ServerError        a model server that answers nobody: wrong address, key or model
       └─ MissingExtraError  a command whose optional packages are not installed
 
 A message says what was got, what was expected, and the remedy. The command line
@@ -50,8 +52,16 @@ class GrammarError(SpatialSSRLError):
     """An answer form or a canonical answer does not exist."""
 
 
+class ExportError(SpatialSSRLError):
+    """An export that no trainer could read, or into a folder that holds something else."""
+
+
 class TrainingError(SpatialSSRLError):
     """Training cannot start or cannot go on."""
+
+
+class ServerError(SpatialSSRLError):
+    """A model server answers nobody."""
 
 
 class MissingExtraError(SpatialSSRLError):

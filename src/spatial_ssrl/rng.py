@@ -16,7 +16,7 @@ def digest(*key: Key, size: int = 16) -> str:
     h = hashlib.blake2b(digest_size=size)
     for part in key:
         text = str(part)
-        h.update(f"{type(part).__name__}:{len(text)}:{text};".encode())
+        h.update(f"{type(part).__name__}:{len(text)}:{text};".encode("utf-8", "surrogateescape"))
     return h.hexdigest()
 
 

@@ -5,6 +5,7 @@ schema carries the Hugging Face feature description that says so.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -94,15 +95,26 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
     temporary.replace(path)
 
 
+def splits_of(dataset: Path) -> list[str]:
+    """The splits that a dataset has. Raises DatasetError when it has none."""
+    names = (re.fullmatch(r"(.+)-\d+-of-\d+", path.stem) for path in (dataset / "data").glob("*.parquet"))
+    found = sorted({name[1] for name in names if name})
+    if not found:
+        raise DatasetError(f"{dataset} holds no rows; expected data/SPLIT-*.parquet as `spatial-ssrl build` writes them")
+    return found
+
+
 def split_files(dataset: Path, split: str) -> list[Path]:
     """The parquet files of one split. Raises DatasetError when there are none."""
-    files = sorted((dataset / "data").glob(f"{split}-*.parquet"))
+    files = sorted((dataset / "data").glob(f"{split}-[0-9]*-of-*.parquet"))
     if not files:
-        found = sorted({p.name.split("-")[0] for p in (dataset / "data").glob("*.parquet")})
-        raise DatasetError(
-            f"{dataset} holds no split {split!r}; found {found or 'no data/*.parquet files'}; more images would fill it"
-        )
+        raise DatasetError(f"{dataset} holds no split {split!r}; found {splits_of(dataset)}; more images would fill it")
     return files
+
+
+def count_rows(dataset: Path, split: str) -> int:
+    """Rows of one split, by its files' footers."""
+    return sum(pq.read_metadata(path).num_rows for path in split_files(dataset, split))
 
 
 def read_rows(dataset: str | Path, split: str, columns: Sequence[str] | None = None) -> Iterator[Row]:

@@ -10,7 +10,7 @@ import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -101,21 +101,12 @@ def resize_depth(depth: Depth, size: tuple[int, int]) -> Depth:
     return depth[rows[:, None], columns]
 
 
-def read_rgb(path: Path) -> RGB:
-    """Decode a picture file of any mode to sRGB, first frame, EXIF orientation applied.
-
-    Raises SceneError with reason "unreadable file", "not a picture", "truncated or damaged",
-    "too many pixels", "too small" or "unknown colour mode".
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SceneError("unreadable file", str(error)) from None
-    return decode_rgb(data, MIN_SIDE)
-
-
 def decode_rgb(data: bytes, min_side: int = 1) -> RGB:
-    """As `read_rgb`, from bytes, with a shorter side of at least `min_side` px."""
+    """Decode a picture of any mode to sRGB, first frame, EXIF orientation applied, shorter side at least `min_side` px.
+
+    Raises SceneError with reason "not a picture", "truncated or damaged", "too many pixels", "too small" or
+    "unknown colour mode".
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -130,7 +121,7 @@ def decode_rgb(data: bytes, min_side: int = 1) -> RGB:
             raise SceneError("too many pixels", str(error)) from None
         except UnidentifiedImageError:
             raise SceneError("not a picture", f"{len(data)} bytes") from None
-        except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, MemoryError) as error:
+        except Exception as error:  # decoders of damaged files raise whatever they stumble over
             raise SceneError("truncated or damaged", f"{type(error).__name__}: {error}") from None
     return np.asarray(rgb)
 
@@ -188,24 +179,30 @@ def read_depth(path: Path, *, scale: float = 1.0, invalid: tuple[float, ...] = (
     Raises SceneError with reason "unreadable depth", or MissingExtraError where .h5 needs h5py.
     """
     try:
-        raw = _read_array(path, key)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            raw = _read_array(path, key)
     except (SceneError, MissingExtraError):
         raise
-    except (OSError, ValueError, KeyError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+    except Exception as error:  # decoders of damaged files raise whatever they stumble over
         raise SceneError("unreadable depth", f"{path.name}: {type(error).__name__}: {error}") from None
     depth = raw[..., 0] if raw.ndim == 3 and raw.shape[2] == 1 else raw
     if depth.ndim != 2 or depth.dtype.kind not in "uif" or depth.size > MAX_PIXELS:
         raise SceneError("unreadable depth", f"{path.name}: shape {depth.shape}, type {depth.dtype}")
-    bad = ~np.isfinite(depth) | (depth <= 0) | np.isin(depth, invalid)
-    return np.where(bad, np.float32(np.nan), (depth / scale).astype(np.float32))
+    with np.errstate(invalid="ignore"):  # bytes of a damaged file can be a NaN that signals
+        bad = ~np.isfinite(depth) | (depth <= 0) | np.isin(depth, invalid)
+        return np.where(bad, np.float32(np.nan), (depth / scale).astype(np.float32))
 
 
 def _read_array(path: Path, key: str) -> np.ndarray:
+    """The array of a depth file, refused before it is read where it is too large."""
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        return np.asarray(np.load(path, allow_pickle=False))
+        array = np.load(path, allow_pickle=False, mmap_mode="r")
+        return np.asarray(_limited(array, array.size))
     if suffix == ".npz":
         with np.load(path, allow_pickle=False) as archive:
+            _limited(archive, archive.zip.getinfo(f"{key}.npy").file_size // 8)
             return np.asarray(archive[key])
     if suffix in (".h5", ".hdf5"):
         try:
@@ -213,11 +210,15 @@ def _read_array(path: Path, key: str) -> np.ndarray:
         except ImportError:
             raise MissingExtraError("h5py", "hdf5") from None
         with h5py.File(path, "r") as file:
-            return np.asarray(file[key])
+            return np.asarray(_limited(file[key], file[key].size))
     with Image.open(path) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise SceneError("unreadable depth", f"{path.name}: {image.width} x {image.height}")
-        return np.asarray(image)
+        return np.asarray(_limited(image, image.width * image.height))
+
+
+def _limited(opened: Any, values: int) -> Any:
+    if values > MAX_PIXELS:
+        raise ValueError(f"{values} values, limit {MAX_PIXELS}")
+    return opened
 
 
 def encode_jpeg(rgb: RGB) -> bytes:

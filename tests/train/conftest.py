@@ -1,17 +1,8 @@
-import os
 from pathlib import Path
 
 import pytest
 
 from spatial_ssrl.build import Recipe, build
-
-os.environ["HF_HUB_OFFLINE"] = "1"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory):
-    """Keep the datasets that are mapped from disk out of the user's cache."""
-    os.environ.setdefault("HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("datasets")))
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,11 @@ from itertools import islice
 import pytest
 
 from spatial_ssrl import vlm
+from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import DatasetError, TrainingError
 from spatial_ssrl.row import read_rows
 from spatial_ssrl.train import train
-from spatial_ssrl.train.data import cold_start_reply, load_rows, sft_dataset
+from spatial_ssrl.train.data import load_rows, sft_dataset
 from spatial_ssrl.train.run import last_checkpoint
 from spatial_ssrl.train.tiny import make_tiny
 from train.helpers import tiny_preset

@@ -4,21 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from spatial_ssrl.errors import DatasetError
 from spatial_ssrl.rng import digest
-from spatial_ssrl.row import Row, read_rows
+from spatial_ssrl.row import Row, read_rows, splits_of
 
 COLUMNS = tuple(name for name in Row.__annotations__ if name != "images")
 WHOLENESS = {"depth": 0, "position": 0, "distance": 0, "flip": 1, "crop": 2, "shuffle": 3}
 """Tasks by how little their first picture departs from the scene."""
-
-
-def splits_of(dataset: Path) -> list[str]:
-    """The splits that a dataset has. Raises DatasetError when it has none."""
-    found = sorted({path.name.rpartition("-")[0] for path in (dataset / "data").glob("*-*.parquet")})
-    if not found:
-        raise DatasetError(f"{dataset} holds no rows; expected data/SPLIT-*.parquet as `spatial-ssrl build` writes them")
-    return found
 
 
 def read_columns(dataset: Path) -> list[Row]:

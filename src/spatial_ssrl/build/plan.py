@@ -110,11 +110,11 @@ def _without_copies(
     refs: tuple[SceneRef, ...], sources: tuple[Source, ...]
 ) -> tuple[tuple[SceneRef, ...], tuple[tuple[str, str], ...]]:
     """Scenes in their order less those whose picture is the same file as another's; one with depth is kept first."""
-    files = [(ref, path) for ref in refs if (path := sources[ref.source].file(ref.key))]
+    files = [(ref, span) for ref in refs if (span := sources[ref.source].span(ref.key))]
     files.sort(key=lambda item: not item[0].has_depth)
-    copies = find_copies([path for _, path in files])
+    copies = find_copies([span for _, span in files])
     left_out = {files[i][0] for i in copies}
-    names = [f"{sources[ref.source].name}:{ref.key}" for ref, _ in files]
+    names = [":".join(sources[ref.source].origin(ref.key)) for ref, _ in files]
     return tuple(ref for ref in refs if ref not in left_out), tuple((names[i], names[j]) for i, j in copies.items())
 
 

@@ -11,6 +11,7 @@ from spatial_ssrl.build.recipe import Entry
 from spatial_ssrl.errors import SceneError, SourceError
 from spatial_ssrl.row import Row
 from spatial_ssrl.scene import Scene
+from spatial_ssrl.sources import spell
 from spatial_ssrl.tasks import Drop, make_task
 
 NO_SPLIT = ""
@@ -75,7 +76,7 @@ class _Maker:
         try:
             scene = source.load(ref.key, with_depth).fit(self.plan.recipe.max_side)
         except SceneError as error:
-            self.skip(ref, f"{source.name}:{ref.key}", error)
+            self.skip(ref, ":".join(source.origin(ref.key)), error)
             return
         self.splits[ref] = split_of(scene.id, self.plan.recipe.splits)
         for row in islice(self.rows(ref, scene, ks), self.plan.rows_a_visit):
@@ -86,7 +87,7 @@ class _Maker:
         """List a scene that cannot be used, and never ask it again."""
         if self.plan.strict_inputs:
             raise SourceError(f"{name}: {error}")
-        self.shard.skipped[name] = str(error)
+        self.shard.skipped[name] = spell(str(error))
         self.splits[ref] = NO_SPLIT
 
     def rows(self, ref: SceneRef, scene: Scene, ks: range) -> Iterator[Row]:

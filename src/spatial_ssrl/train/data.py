@@ -5,28 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from spatial_ssrl import vlm
+from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import TrainingError
 from spatial_ssrl.rng import generator
 from spatial_ssrl.row import split_files
 from spatial_ssrl.train.preset import Preset
 
-THOUGHTS = {
-    "shuffle": "Patches that belong together continue each other.",
-    "flip": "The flipped patch does not continue the others.",
-    "crop": "The right piece continues the picture.",
-    "depth": "I compare how far the places are.",
-    "position": "I look from the first place.",
-    "distance": "I compare how far apart the places are in space.",
-}
-"""What a cold start writes as its reasoning; the paper found the quality of that text not to matter."""
-
 REWARD_COLUMNS = ("answer", "grammar", "options", "task", "variant")
-
-
-def cold_start_reply(row: Mapping[str, Any]) -> str:
-    """The reply that a cold start imitates: a thought, then the answer in a box."""
-    thought = THOUGHTS.get(row["task"], "I look at the picture closely.")
-    return f"<think>{thought}</think>\n\\boxed{{{row['answer']}}}"
 
 
 def load_rows(dataset: Path, split: str, preset: Preset) -> Any:

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from spatial_ssrl import vlm
+from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import TrainingError
 from spatial_ssrl.grammar import FORMAT_INSTRUCTION
 from spatial_ssrl.row import read_rows
-from spatial_ssrl.train.data import cold_start_reply, load_rows
+from spatial_ssrl.train.data import load_rows
 from spatial_ssrl.train.dev import Development
 from spatial_ssrl.train.grpo import grpo_trainer
 from spatial_ssrl.train.preset import TINY, Preset

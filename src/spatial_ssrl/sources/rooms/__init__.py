@@ -10,7 +10,7 @@ from typing import ClassVar, get_args
 
 from spatial_ssrl.errors import SourceError
 from spatial_ssrl.rng import generator
-from spatial_ssrl.scene import MIN_SIDE, Scene
+from spatial_ssrl.scene import MIN_SIDE, DepthUnit, Scene
 from spatial_ssrl.sources.base import Source
 from spatial_ssrl.sources.rooms.patterns import Style
 from spatial_ssrl.sources.rooms.render import render_room
@@ -31,7 +31,12 @@ class Rooms(Source):
     style: Style = "varied"
 
     name: ClassVar[str] = "synthetic"
-    has_depth: ClassVar[bool] = True
+    unit: ClassVar[DepthUnit | None] = "metre"
+    looked_for: ClassVar[str] = "nothing: rooms are rendered"
+
+    @classmethod
+    def options(cls) -> dict[str, str]:
+        return {"size": SIZE, "style": cls.style}
 
     @classmethod
     def from_text(cls, count: str, options: dict[str, str], scenes: int, seed: int) -> "Rooms":
@@ -58,4 +63,4 @@ class Rooms(Source):
 
     def load(self, key: str, with_depth: bool = True) -> Scene:
         scene = render_room(generator(self.seed, self.name, key), self.width, self.height, self.style)
-        return Scene(scene.rgb, scene.depth, scene.depth_unit, scene.intrinsics, (self.name, key))
+        return Scene(scene.rgb, scene.depth, scene.depth_unit, scene.intrinsics, self.origin(key))
