@@ -37,7 +37,7 @@ $(TINY)/config.json: $(VENV)/.installed
 
 test-verl: PACKAGE := verl==0.9.1
 test-verl: .venv-verl/.installed $(TINY)/config.json
-	$(TEST_TRAINER) .venv-verl/bin/python -m pytest -W default tests/export/test_verl.py
+	$(TEST_TRAINER) .venv-verl/bin/python -m pytest -W default tests/export/test_verl.py tests/train/test_verl_launch.py
 
 test-swift: PACKAGE := ms-swift==4.6.0 msgspec
 test-swift: .venv-swift/.installed $(TINY)/config.json

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "row": {"errors", "rng"},
     "grammar": {"errors"},
     "statistics": set(),
-    "coldstart": set(),
+    "coldstart": {"rng"},
     "vlm": {"errors", "grammar", "row", "scene"},
     "sources": {"errors", "rng", "scene"},
     "tasks": {"errors", "grammar", "rng", "row", "scene"},
@@ -48,7 +48,7 @@ THIRD_PARTY = {
     "audit": {"numpy", "PIL", "pyarrow", "sklearn", "scipy", "imagehash"},
     "statistics": set(),
     "reward": set(),
-    "coldstart": set(),
+    "coldstart": {"numpy"},
     "export": {"pyarrow"},
 }
 """Packages that a room may import anywhere in it; rooms not listed may import any extra inside functions."""

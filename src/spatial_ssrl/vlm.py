@@ -85,7 +85,7 @@ def generate(
         if not all(images):  # a processor takes rows without pictures only beside a flat list of the others'
             images = [picture for row in images for picture in row] or None
         inputs = processor(text=prompts, images=images, padding=True, return_tensors="pt")
-        with torch.inference_mode():
+        with torch.no_grad():  # what FSDP gathers in inference mode cannot be trained on afterwards
             tokens = model.generate(**inputs.to(model.device), max_new_tokens=max_new_tokens, suppress_tokens=media, **how)
         replies = tokens[:, inputs["input_ids"].shape[1] :]
         yield from processor.batch_decode(replies, skip_special_tokens=True)

@@ -26,14 +26,20 @@ def test_shipped_presets_become_configs_of_trl_and_peft(path, tmp_path):
     assert (lora is None) == (preset.lora is None)
 
 
-def test_the_paper_settings(tmp_path):
-    sft = Preset.create(ROOT / "recipes" / "train" / "qwen2.5-vl-7b-sft.toml", {})
-    assert sft.lora_config().r == 128
-    assert sft.trainer_config(tmp_path).get_warmup_steps(560) == 56
-    grpo = Preset.create(ROOT / "recipes" / "train" / "qwen2.5-vl-7b-grpo.toml", {}).trainer_config(tmp_path)
-    devices = 8
-    assert grpo.per_device_train_batch_size * grpo.gradient_accumulation_steps * devices == 128 * grpo.num_generations
-    assert grpo.per_device_train_batch_size * grpo.steps_per_generation * devices == 256 * grpo.num_generations
+@pytest.mark.parametrize("name", ["qwen2.5-vl-3b", "qwen2.5-vl-7b", "qwen3-vl-4b"])
+def test_the_paper_settings(name, tmp_path):
+    sft = Preset.create(ROOT / "recipes" / "train" / f"{name}-sft.toml", {})
+    config = sft.trainer_config(tmp_path)
+    assert (sft.lora_config().r, config.num_train_epochs, config.learning_rate, sft.max_pixels) == (128, 5, 1e-5, 262_144)
+    assert (config.lr_scheduler_type, config.get_warmup_steps(560)) == ("cosine", 56)
+    assert (config.per_device_train_batch_size, config.gradient_accumulation_steps) == (4, 8)
+    preset = Preset.create(ROOT / "recipes" / "train" / f"{name}-grpo.toml", {})
+    grpo = preset.trainer_config(tmp_path)
+    assert (grpo.num_generations, grpo.temperature, grpo.beta, grpo.learning_rate) == (5, 1.0, 0.01, 1e-6)
+    assert (grpo.max_completion_length, preset.min_pixels, preset.max_pixels) == (2048, 262_144, 4_194_304)
+    assert grpo.per_device_train_batch_size * grpo.gradient_accumulation_steps == 128 * grpo.num_generations
+    assert grpo.generation_batch_size == 256 * grpo.num_generations
+    assert grpo.max_steps * grpo.gradient_accumulation_steps / grpo.steps_per_generation == 360
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,24 @@
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 
 from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import DatasetError, TrainingError
+from spatial_ssrl.reward import score
+from spatial_ssrl.reward.trl import trl_reward
 from spatial_ssrl.row import read_rows
 from spatial_ssrl.train import train
 from spatial_ssrl.train.data import load_rows, sft_dataset
+from spatial_ssrl.train.grpo import sampling
 from spatial_ssrl.train.run import last_checkpoint
 from spatial_ssrl.train.tiny import make_tiny
 from train.helpers import tiny_preset
@@ -85,11 +90,13 @@ def test_only_the_reply_is_supervised(puzzles, cold_start, tmp_path):
     preset = tiny_preset("sft")
     rows = load_rows(puzzles, "train", preset)
     model, processor = vlm.load(cold_start / "model")
-    trainer = SFTTrainer(model, preset.trainer_config(tmp_path), train_dataset=sft_dataset(rows), processing_class=processor)
+    trainer = SFTTrainer(
+        model, preset.trainer_config(tmp_path), train_dataset=sft_dataset(rows, preset), processing_class=processor
+    )
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(6)])
     for i, (ids, labels) in enumerate(zip(batch["input_ids"], batch["labels"], strict=True)):
         text = processor.tokenizer.decode(labels[labels != -100])
-        assert text == f"{cold_start_reply(rows[i])}<|im_end|>\n"
+        assert text == f"{cold_start_reply(rows[i], 'brief')}<|im_end|>\n"
         prompt = processor.apply_chat_template(vlm.conversation(rows[i]["problem"]), add_generation_prompt=True)
         seen = processor.tokenizer.decode(ids[labels == -100]).replace("<|endoftext|>", "")
         assert seen.replace("<|image_pad|>", "") == prompt.replace("<|image_pad|>", "")
@@ -98,7 +105,7 @@ def test_only_the_reply_is_supervised(puzzles, cold_start, tmp_path):
 def test_pictures_are_decoded_when_a_row_is_read(puzzles):
     rows = load_rows(puzzles, "train", tiny_preset("sft"))
     assert isinstance(rows[0]["images"][0]["bytes"], bytes)
-    posed = sft_dataset(rows)[0]
+    posed = sft_dataset(rows, tiny_preset("sft"))[0]
     assert [image.mode for image in posed["images"]] == ["RGB"] * len(rows[0]["images"])
     assert set(posed) == {"prompt", "completion", "images"}
 
@@ -107,12 +114,55 @@ def test_grpo_logs_what_its_curves_need(grpo):
     entries = [entry for entry in log_of(grpo) if "reward" in entry]
     assert [entry["step"] for entry in entries] == list(range(1, GRPO_STEPS + 1))
     assert all({"accuracy", "format", "unparsed", "kl", "grad_norm"} <= set(entry) for entry in entries)
-    assert {key for entry in entries for key in entry if key.startswith("accuracy/")} == {
+    assert {key for entry in entries for key in entry if re.fullmatch("accuracy/[a-z]+", key)} == {
         "accuracy/crop",
         "accuracy/shuffle",
     }
+    assert {f"accuracy/{name}/level{n}" for name, n in (("crop", 1), ("shuffle", 2))} <= set().union(*entries)
+    assert all({"frac_reward_zero_std", "completions/clipped_ratio"} <= set(entry) for entry in entries)
     measured = [entry["step"] for entry in log_of(grpo) if "dev/accuracy" in entry and "dev/unparsed" in entry]
     assert measured == [0, 2, 4, 5]
+
+
+def test_a_sample_of_replies_is_kept_with_its_scores(grpo, puzzles):
+    rows = {row["id"]: row for row in read_rows(puzzles, "train")}
+    [path] = (grpo / "replies").iterdir()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert path.name == "step-000000.jsonl"
+    assert len(lines) == 4, "all of a batch this small"
+    for line in lines:
+        expected = score(line["reply"], rows[line["id"]])
+        assert (line["reward"], line["parsed"], line["why"]) == (expected.total, expected.parsed, expected.why)
+
+
+def test_samples_are_as_far_apart_as_the_preset_says(tmp_path):
+    columns = {
+        "id": ["a"],
+        "task": ["crop"],
+        "variant": ["square"],
+        "answer": ["A"],
+        "grammar": ["letter:4"],
+        "options": [None],
+    }
+    reward = sampling(trl_reward(), tiny_preset("grpo", replies_every=4), tmp_path / "replies")
+    for step in (0, 2, 5, 6, 9):
+        assert reward(["\\boxed{A}"], SimpleNamespace(global_step=step, is_world_process_zero=True), **columns) == [0.9]
+    assert reward.__name__ == "spatial_reward", "by which TRL names its metrics"
+    assert sorted(path.stem for path in (tmp_path / "replies").iterdir()) == ["step-000000", "step-000005", "step-000009"]
+
+
+def test_prompts_that_are_too_long_are_found_before_training(puzzles, tmp_path):
+    preset = tiny_preset("grpo", model="tiny:qwen3_vl", max_prompt_tokens=100)
+    with pytest.raises(
+        TrainingError, match=r"prompts have more tokens than max_prompt_tokens=100; row \w+ has \d+"
+    ) as caught:
+        train(preset, puzzles, tmp_path / "run")
+    identity, tokens = re.search(r"row (\w+) has (\d+)", str(caught.value)).groups()
+    row = next(row for row in read_rows(puzzles, "train") if row["id"] == identity)
+    _, processor = vlm.load(tmp_path / "run" / "base")
+    prompt = processor.apply_chat_template(vlm.conversation(row["problem"]), add_generation_prompt=True)
+    inputs = processor(text=[prompt], images=[vlm.pictures(row)], return_tensors="pt")
+    assert inputs["input_ids"].shape == (1, int(tokens))
 
 
 def test_a_killed_run_goes_on_to_the_same_end(grpo, grpo_preset, puzzles, tmp_path):
@@ -167,7 +217,7 @@ def test_clear_errors(puzzles, tmp_path):
         train(tiny_preset("sft", tasks=["flip"]), puzzles, tmp_path / "a")
     with pytest.raises(TrainingError, match=r"no vision-language model can be loaded from \./nowhere"):
         train(tiny_preset("sft", model="./nowhere"), puzzles, tmp_path / "b")
-    with pytest.raises(DatasetError, match="no split 'train'"):
+    with pytest.raises(DatasetError, match="holds no rows"):
         train(tiny_preset("sft"), tmp_path, tmp_path / "c")
 
 

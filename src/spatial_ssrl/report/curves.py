@@ -26,6 +26,7 @@ PANELS = {
     r"accuracy": ("Accuracy", True),
     r"accuracy/(.+)": ("Accuracy, {}", True),
     r"frac_reward_zero_std": ("Groups without variance", True),
+    r"completions/clipped_ratio": ("Replies cut off", True),
     r"completions/mean_length": ("Tokens a reply", False),
     r"kl": ("KL divergence", False),
 }

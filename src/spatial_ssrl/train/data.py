@@ -1,8 +1,12 @@
 """Rows as the datasets that TRL's trainers read. Pictures stay encoded until a batch asks for them."""
 
+import io
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
@@ -11,7 +15,7 @@ from spatial_ssrl.rng import generator
 from spatial_ssrl.row import split_files
 from spatial_ssrl.train.preset import Preset
 
-REWARD_COLUMNS = ("answer", "grammar", "options", "task", "variant")
+REWARD_COLUMNS = ("id", "answer", "grammar", "options", "task", "variant", "level")
 
 
 def load_rows(dataset: Path, split: str, preset: Preset) -> Any:
@@ -38,33 +42,56 @@ def sample_rows(rows: Any, n: int, seed: int) -> list[dict[str, Any]]:
     return [dict(row) for row in rows.select(sorted(chosen))]
 
 
-def sft_dataset(rows: Any) -> Any:
+def check_lengths(rows: Any, processor: Any, preset: Preset) -> None:
+    """Raise TrainingError with the id of the longest prompt where one has more tokens than the preset allows.
+
+    A trainer would run out of memory on it, hours later. Of a picture only the size is read.
+    """
+    lengths = [(*_length(row, processor, preset), row["id"]) for row in rows.select_columns(["id", "problem", "images"])]
+    too_long = [length for length in lengths if length[0] > preset.max_prompt_tokens]
+    if too_long:
+        tokens, of_pictures, identity = max(too_long)
+        raise TrainingError(
+            f"{len(too_long)} of {len(lengths)} prompts have more tokens than max_prompt_tokens={preset.max_prompt_tokens};"
+            f" row {identity} has {tokens}, {of_pictures} of them of its pictures;"
+            " set a smaller max_pixels, or a larger max_prompt_tokens if the GPU's memory allows it"
+        )
+
+
+def _length(row: Mapping[str, Any], processor: Any, preset: Preset) -> tuple[int, int]:
+    """Tokens of a row's prompt, and how many of them its pictures take."""
+    sizes = [Image.open(io.BytesIO(image["bytes"])).size for image in row["images"]]
+    text = processor.apply_chat_template(vlm.conversation(row["problem"], preset.instruction), add_generation_prompt=True)
+    images = processor.image_processor
+    patches = sum(images.get_number_of_image_patches(height, width, {}) for width, height in sizes)
+    of_pictures = patches // images.merge_size**2
+    return len(processor.tokenizer(text)["input_ids"]) - len(sizes) + of_pictures, of_pictures
+
+
+def sft_dataset(rows: Any, preset: Preset) -> Any:
     """`prompt`, `completion` and `images` of each row, made when it is read."""
-    return rows.with_transform(_sft_columns)
+    return rows.with_transform(partial(_sft_columns, preset=preset))
 
 
-def grpo_dataset(rows: Any) -> Any:
+def grpo_dataset(rows: Any, preset: Preset) -> Any:
     """`prompt` and `images` of each row, made when it is read, and the columns that its reward needs."""
-    return rows.with_transform(_grpo_columns)
+    return rows.with_transform(partial(_grpo_columns, preset=preset))
 
 
-def _sft_columns(batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-    return _pose(batch) | {"completion": [_said(row) for row in _by_row(batch)]}
+def _sft_columns(batch: Mapping[str, list[Any]], preset: Preset) -> dict[str, list[Any]]:
+    said = [[{"role": "assistant", "content": cold_start_reply(row, preset.reply)}] for row in _by_row(batch)]
+    return _pose(batch, preset) | {"completion": said}
 
 
-def _grpo_columns(batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-    return _pose(batch) | {name: batch[name] for name in REWARD_COLUMNS}
+def _grpo_columns(batch: Mapping[str, list[Any]], preset: Preset) -> dict[str, list[Any]]:
+    return _pose(batch, preset) | {name: batch[name] for name in REWARD_COLUMNS}
 
 
-def _pose(batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+def _pose(batch: Mapping[str, list[Any]], preset: Preset) -> dict[str, list[Any]]:
     return {
-        "prompt": [vlm.conversation(problem) for problem in batch["problem"]],
+        "prompt": [vlm.conversation(problem, preset.instruction) for problem in batch["problem"]],
         "images": [vlm.pictures(row) for row in _by_row(batch)],
     }
-
-
-def _said(row: Mapping[str, Any]) -> list[dict[str, str]]:
-    return [{"role": "assistant", "content": cold_start_reply(row)}]
 
 
 def _by_row(batch: Mapping[str, list[Any]]) -> list[dict[str, Any]]:

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from spatial_ssrl import vlm
-from spatial_ssrl.reward import Policy, score
+from spatial_ssrl.reward import score
 from spatial_ssrl.train.data import sample_rows
-from spatial_ssrl.train.preset import Dev
+from spatial_ssrl.train.preset import Preset
 
 ACCURACY, UNPARSED = "dev/accuracy", "dev/unparsed"
 
@@ -14,9 +14,10 @@ ACCURACY, UNPARSED = "dev/accuracy", "dev/unparsed"
 class Development:
     """Logs dev/accuracy and dev/unparsed; keeps no state of its own, so a resumed run goes on as it was."""
 
-    def __init__(self, trainer: Any, dev: Dev, policy: Policy, rows: Any, best: Path) -> None:
-        self.trainer, self.dev, self.policy, self.best = trainer, dev, policy, best
-        self.rows = sample_rows(rows, dev.rows, trainer.args.seed)
+    def __init__(self, trainer: Any, preset: Preset, rows: Any, best: Path) -> None:
+        assert preset.dev is not None
+        self.trainer, self.preset, self.dev, self.best = trainer, preset, preset.dev, best
+        self.rows = sample_rows(rows, self.dev.rows, trainer.args.seed)
 
     def watch(self) -> None:
         """Have the trainer call `measure` before the first step, every so many steps, and after the last."""
@@ -45,14 +46,14 @@ class Development:
 
     def measure(self, state: Any) -> float:
         """The accuracy now, logged; the trained weights are saved when none was better."""
-        scores = [score(reply, row, self.policy) for reply, row in zip(self._ask(), self.rows, strict=True)]
+        scores = [score(reply, row, self.preset.policy) for reply, row in zip(self._ask(), self.rows, strict=True)]
         accuracy = sum(s.accuracy for s in scores) / len(scores)
         unparsed = sum(s.parsed is None for s in scores) / len(scores)
         earlier = [entry[ACCURACY] for entry in state.log_history if ACCURACY in entry]
         self.trainer.model.eval()  # in training mode GRPOTrainer would move its own metrics into this entry
         self.trainer.log({ACCURACY: accuracy, UNPARSED: unparsed})
         self.trainer.model.train()
-        if accuracy >= max(earlier, default=0.0) and state.is_world_process_zero:
+        if accuracy >= max(earlier, default=0.0):
             self._keep()
         return accuracy
 
@@ -65,7 +66,10 @@ class Development:
             unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model,
             trainer.compute_loss_context_manager(),
         ):
-            replies = list(vlm.generate(model, trainer.processing_class, self.rows, max_new_tokens=tokens))
+            asked = vlm.generate(
+                model, trainer.processing_class, self.rows, max_new_tokens=tokens, instruction=self.preset.instruction
+            )
+            replies = list(asked)
         trainer.model.train()
         return replies
 
@@ -73,8 +77,20 @@ class Development:
         """Write the weights that are trained: all, or those of the adapter."""
         from safetensors.torch import save_file
 
-        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
-        trained = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+        trained = trained_weights(self.trainer)
+        if not self.trainer.is_world_process_zero():
+            return
         temporary = self.best.with_suffix(".tmp")
         save_file(trained, temporary)
         temporary.replace(self.best)
+
+
+def trained_weights(trainer: Any) -> dict[str, Any]:
+    """The weights that are trained, on the CPU, whole also where FSDP or ZeRO-3 shard them.
+
+    Every process must call it; only the first one surely gets them.
+    """
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    names = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    whole = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    return {name: weight.detach().cpu().contiguous() for name, weight in whole.items() if name in names}

@@ -1,10 +1,18 @@
 """GRPO: replies are sampled, scored by the reward of this project, and reinforced within their group."""
 
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from spatial_ssrl.reward.trl import trl_reward
+from spatial_ssrl.reward import score
+from spatial_ssrl.reward.trl import RewardFunction, reply_text, trl_reward
 from spatial_ssrl.train.data import grpo_dataset
 from spatial_ssrl.train.preset import Preset
+
+SAMPLED = 16
+"""Replies in a sample."""
 
 
 def grpo_trainer(preset: Preset, args: Any, model: Any, processor: Any, rows: Any) -> Any:
@@ -13,9 +21,35 @@ def grpo_trainer(preset: Preset, args: Any, model: Any, processor: Any, rows: An
 
     return GRPOTrainer(
         model=model,
-        reward_funcs=trl_reward(preset.policy),
+        reward_funcs=sampling(trl_reward(preset.policy), preset, Path(args.output_dir) / "replies"),
         args=args,
-        train_dataset=grpo_dataset(rows),
+        train_dataset=grpo_dataset(rows, preset),
         processing_class=processor,
         peft_config=preset.lora_config(),
     )
+
+
+def sampling(reward: RewardFunction, preset: Preset, folder: Path) -> RewardFunction:
+    """The reward, which every so many updates also writes FOLDER/step-N.jsonl: replies before update N, with scores."""
+    due = 0
+
+    @functools.wraps(reward)
+    def sampled(completions: Sequence[Any], trainer_state: Any, **columns: Any) -> list[float]:
+        nonlocal due
+        if trainer_state.global_step >= due and trainer_state.is_world_process_zero:
+            due = (trainer_state.global_step // preset.replies_every + 1) * preset.replies_every
+            _write_sample(folder / f"step-{trainer_state.global_step:06d}.jsonl", completions[:SAMPLED], columns, preset)
+        return reward(completions=completions, **columns)
+
+    return sampled
+
+
+def _write_sample(path: Path, completions: Sequence[Any], columns: dict[str, Any], preset: Preset) -> None:
+    path.parent.mkdir(exist_ok=True)
+    lines = []
+    for i, completion in enumerate(completions):
+        row = {key: columns[key][i] for key in ("id", "task", "variant", "answer", "grammar", "options")}
+        s = score(reply_text(completion), row, preset.policy)
+        said = {"reply": reply_text(completion), "reward": s.total, "parsed": s.parsed, "why": s.why}
+        lines.append(json.dumps({key: row[key] for key in ("id", "task", "variant", "answer")} | said, ensure_ascii=False))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,5 +1,6 @@
 """What to train and how: a few keys of ours, and tables handed as they are to TRL and PEFT."""
 
+import os
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -8,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from spatial_ssrl import vlm
 from spatial_ssrl.config import load_config
 from spatial_ssrl.errors import RecipeError
+from spatial_ssrl.grammar import INSTRUCTIONS
 from spatial_ssrl.reward import Policy
+from spatial_ssrl.train.estimate import Shape
 
 TINY = "tiny:"
 
@@ -41,16 +44,29 @@ class Preset(BaseModel):
     min_pixels: int | None = Field(default=None, ge=1)
     max_pixels: int | None = Field(default=None, ge=1)
     """Pictures are scaled to this many pixels; None leaves the model's own limits."""
+    max_prompt_tokens: int = Field(default=4096, ge=1)
+    """A row whose prompt is longer, pictures included, is refused before training."""
     tasks: tuple[str, ...] = ()
     """Tasks ("shuffle") or variants ("shuffle/2x2") to train on; none means all."""
+    reply: Literal["think", "brief", "boxed"] = "think"
+    """What the cold start imitates: a thought of several sentences and the boxed answer, one line and the answer, or
+    the answer alone. With "boxed", prompts do not ask for a thought, in either stage."""
     policy: Policy = "robust"
     """By which GRPO's reward and the development accuracy read a reply."""
+    gpus: int = Field(default=1, ge=1)
+    """Processes that the batches below are meant for; another number of them accumulates more or less, to the same batch."""
+    replies_every: int = Field(default=20, ge=1)
+    """Updates of GRPO between two samples of replies."""
     dev: Dev | None = None
     """Where given, the model that is kept is the best on these rows, not the last."""
     trainer: dict[str, Any] = {}
     """Arguments of TRL's SFTConfig or GRPOConfig."""
     lora: dict[str, Any] | None = None
     """Arguments of PEFT's LoraConfig; without this table all weights are trained."""
+    verl: dict[str, Any] = {}
+    """Overrides of verl's configuration, by their full names in quotes, for `--engine verl`."""
+    shape: Shape | None = None
+    """Of the model, for the estimate of a run whose model is not at hand."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -73,12 +89,33 @@ class Preset(BaseModel):
             raise RecipeError(f"{file} is a preset of stage {preset.stage!r}, not {flags['stage']!r}")
         return preset
 
+    @property
+    def instruction(self) -> str:
+        """How prompts end."""
+        return INSTRUCTIONS["boxed" if self.reply == "boxed" else "think"]
+
     def takes(self, task: str, variant: str) -> bool:
         """Whether a row of this task and variant is trained on."""
         return not self.tasks or task in self.tasks or f"{task}/{variant}" in self.tasks
 
+    def spread(self, processes: int) -> dict[str, Any]:
+        """The trainer's arguments for so many processes. Raises RecipeError where its batch cannot be spread over them."""
+        values = {"gradient_accumulation_steps": 1, **self.trainer}
+        for key in ("gradient_accumulation_steps", "steps_per_generation"):
+            if key in values and processes != self.gpus:
+                values[key], rest = divmod(values[key] * self.gpus, processes)
+                if rest:
+                    raise RecipeError(
+                        f"trainer.{key} x gpus is {self.trainer.get(key, 1) * self.gpus} and cannot be spread over"
+                        f" {processes} processes; set another number of them, or a smaller per_device_train_batch_size"
+                    )
+        return values
+
     def trainer_config(self, out: Path) -> Any:
-        """TRL's SFTConfig or GRPOConfig. Raises RecipeError with the key that TRL does not know or take."""
+        """TRL's SFTConfig or GRPOConfig, for the processes that were launched.
+
+        Raises RecipeError with the key that TRL does not know or take.
+        """
         vlm.prepare_torch()
         import torch
         from trl import GRPOConfig, SFTConfig
@@ -95,7 +132,7 @@ class Preset(BaseModel):
         kind = SFTConfig if self.stage == "sft" else GRPOConfig
         known = {key: value for key, value in ours.items() if key in kind.__dataclass_fields__}
         forced = {"output_dir": str(out), "remove_unused_columns": False}  # the reward needs the columns
-        return _make(kind, "trainer", known | self.trainer | forced)
+        return _make(kind, "trainer", known | self.spread(int(os.environ.get("WORLD_SIZE", "1"))) | forced)
 
     def lora_config(self) -> Any:
         """PEFT's LoraConfig, or None. Raises RecipeError with the key that PEFT does not know or take."""

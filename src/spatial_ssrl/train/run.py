@@ -3,6 +3,7 @@
     OUT/preset.json          the preset, and the fingerprint of the dataset
     OUT/base/                the random model that a "tiny:..." preset starts from
     OUT/checkpoint-N/        of the trainer; the last two are kept
+    OUT/replies/             of GRPO: samples of replies with their scores
     OUT/best.safetensors     trained weights of the best measurement on the development rows
     OUT/model/               the result: model, processor, chat template
     OUT/trainer_state.json   the whole log; written last, so a run that has it is finished
@@ -21,10 +22,9 @@ from typing import Any
 from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import TrainingError
-from spatial_ssrl.grammar import FORMAT_INSTRUCTION
 from spatial_ssrl.row import read_rows
-from spatial_ssrl.train.data import load_rows
-from spatial_ssrl.train.dev import Development
+from spatial_ssrl.train.data import check_lengths, load_rows
+from spatial_ssrl.train.dev import Development, trained_weights
 from spatial_ssrl.train.grpo import grpo_trainer
 from spatial_ssrl.train.preset import TINY, Preset
 from spatial_ssrl.train.sft import sft_trainer
@@ -33,11 +33,14 @@ from spatial_ssrl.train.tiny import make_tiny
 STAGES: dict[str, Callable[..., Any]] = {"sft": sft_trainer, "grpo": grpo_trainer}
 TOKENIZER_ROWS = 2000
 """Rows whose texts a tiny model's tokenizer is fitted to."""
+TEXT_COLUMNS = ("id", "task", "variant", "problem", "answer", "params")
 
 
 def run(preset: Preset, dataset: Path, out: Path, resume: bool) -> Path:
     """See `spatial_ssrl.train.train`."""
     vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
+    if preset.trainer.get("use_vllm"):
+        vlm.require("vllm", "vllm")
     args = preset.trainer_config(out)
     with args.main_process_first(desc="folder"):
         _claim(preset, dataset, out, resume or args.process_index > 0)
@@ -54,16 +57,19 @@ def run(preset: Preset, dataset: Path, out: Path, resume: bool) -> Path:
 def _make_trainer(preset: Preset, args: Any, dataset: Path, out: Path) -> Any:
     from spatial_ssrl.train.progress import quiet_loading, show_progress
 
+    if preset.lora and args.distributed_state.distributed_type in ("FSDP", "DEEPSPEED"):
+        raise TrainingError("LoRA is merged into a whole model; use recipes/accelerate/ddp-8gpu.yaml, which shards nothing")
     quiet_loading()
     rows = load_rows(dataset, "train", preset)
     dev_rows = load_rows(dataset, "validation", preset) if preset.dev else None
     with args.main_process_first(desc="model"):
         base = _base_model(preset, dataset, out, args.seed)
     model, processor = vlm.load(base, preset.dtype, preset.min_pixels, preset.max_pixels)
+    check_lengths(rows, processor, preset)
     trainer = STAGES[preset.stage](preset, args, model, processor, rows)
     show_progress(trainer)
     if preset.dev:
-        Development(trainer, preset.dev, preset.policy, dev_rows, out / "best.safetensors").watch()
+        Development(trainer, preset, dev_rows, out / "best.safetensors").watch()
     return trainer
 
 
@@ -73,8 +79,8 @@ def _base_model(preset: Preset, dataset: Path, out: Path, seed: int) -> str:
         return preset.model
     base = out / "base"
     if not base.exists():
-        rows = itertools.islice(read_rows(dataset, "train", ["problem", "task", "answer"]), TOKENIZER_ROWS)
-        texts = (text for r in rows for text in (f"{r['problem']}\n{FORMAT_INSTRUCTION}", cold_start_reply(r)))
+        rows = itertools.islice(read_rows(dataset, "train", TEXT_COLUMNS), TOKENIZER_ROWS)
+        texts = (t for r in rows for t in (f"{r['problem']}\n{preset.instruction}", cold_start_reply(r, preset.reply)))
         _write(base, lambda place: make_tiny(preset.model.removeprefix(TINY), texts, preset.tokenizer, seed, place))
     return str(base)
 
@@ -124,7 +130,7 @@ def _fingerprint(dataset: Path) -> str:
 
 def _clear(out: Path) -> None:
     """Remove what an earlier run left, and nothing else."""
-    for folder in (out / "base", out / "model", *out.glob("checkpoint-*")):
+    for folder in (out / "base", out / "model", out / "replies", *out.glob("checkpoint-*")):
         shutil.rmtree(folder, ignore_errors=True)
     for name in ("preset.json", "best.safetensors", "trainer_state.json"):
         (out / name).unlink(missing_ok=True)
@@ -132,18 +138,21 @@ def _clear(out: Path) -> None:
 
 def _finish(trainer: Any, out: Path) -> None:
     """Save the best model, or the last where nothing was measured, and then the log."""
+    weights = trained_weights(trainer)
     if not trainer.is_world_process_zero():
         return
-    model = trainer.accelerator.unwrap_model(trainer.model)
     if (out / "best.safetensors").exists():
         from safetensors.torch import load_file
 
-        model.load_state_dict(load_file(out / "best.safetensors"), strict=False)
-    if hasattr(model, "merge_and_unload"):
+        weights = load_file(out / "best.safetensors")
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    adapted = hasattr(model, "merge_and_unload")
+    if adapted:
+        model.load_state_dict(weights, strict=False)
         model = model.merge_and_unload()
 
     def save(place: Path) -> None:
-        model.save_pretrained(place)
+        model.save_pretrained(place, state_dict=None if adapted else weights)
         trainer.processing_class.save_pretrained(place)
 
     _write(out / "model", save)

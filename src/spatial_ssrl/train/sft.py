@@ -13,7 +13,7 @@ def sft_trainer(preset: Preset, args: Any, model: Any, processor: Any, rows: Any
     return SFTTrainer(
         model=model,
         args=args,
-        train_dataset=sft_dataset(rows),
+        train_dataset=sft_dataset(rows, preset),
         processing_class=processor,
         peft_config=preset.lora_config(),
     )

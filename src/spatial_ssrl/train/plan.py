@@ -1,0 +1,142 @@
+"""What a run will be before it is run: rows, steps, tokens, and an estimate of memory and time.
+
+Lengths are read from a sample of rows: one token for 4 characters of text, and one for each square of
+the model's `token_side` in a picture scaled to the preset's limits.
+"""
+
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from spatial_ssrl import vlm
+from spatial_ssrl.coldstart import cold_start_reply
+from spatial_ssrl.errors import RecipeError
+from spatial_ssrl.train.data import load_rows, sample_rows
+from spatial_ssrl.train.estimate import REPLY_TOKENS, Load, Shape
+from spatial_ssrl.train.preset import TINY, Preset
+
+CHARACTERS = 4
+TEMPLATE_TOKENS = 24
+"""Of the chat template around a prompt."""
+SAMPLE = 256
+GPUS = (1, 8)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, foreseen."""
+
+    rows: int
+    steps: int
+    """Updates."""
+    prompt: float
+    """Mean length in tokens."""
+    longest_prompt: int
+    reply: float
+    """Mean length in tokens: of the cold start's texts, or assumed."""
+    loads: dict[int, Load]
+    """By number of GPUs."""
+
+
+def plan(preset: Preset, dataset: Path, out: Path) -> Plan:
+    """Foresee a run. Raises RecipeError, DatasetError or TrainingError, as the run would."""
+    vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
+    args, shape = preset.trainer_config(out), shape_of(preset)
+    rows = load_rows(dataset, "train", preset)
+    sample = sample_rows(rows, SAMPLE, args.seed)
+    prompts = [_prompt_tokens(row, shape.token_side, preset) for row in sample]
+    replies = [math.ceil(len(cold_start_reply(row, preset.reply)) / CHARACTERS) for row in sample]
+    grpo = preset.stage == "grpo"
+    longest_reply = args.max_completion_length if grpo else max(replies)
+    reply = min(REPLY_TOKENS, longest_reply) if grpo else sum(replies) / len(replies)
+    mean = sum(prompts) / len(prompts)
+    batch = args.per_device_train_batch_size * args.gradient_accumulation_steps
+    per_epoch = math.ceil(len(rows) * (args.num_generations if grpo else 1) / batch)
+    steps = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * per_epoch)
+    lora = preset.lora_config()
+    loads = {
+        gpus: Load(
+            shape=shape,
+            gpus=gpus,
+            prompt=mean,
+            reply=reply,
+            longest=max(prompts) + longest_reply,
+            longest_reply=longest_reply,
+            sequences=args.per_device_train_batch_size,
+            batch=batch,
+            weight_bytes=2 if preset.dtype == "bfloat16" else 4,
+            rank=lora.r if lora else None,
+            checkpointing=bool(args.activation_checkpointing),
+            generated=args.generation_batch_size // gpus if grpo else 0,
+            reuse=args.steps_per_generation / args.gradient_accumulation_steps if grpo else 1.0,
+            reference=grpo and args.beta > 0,
+            vllm_share=args.vllm_gpu_memory_utilization if grpo and args.use_vllm else None,
+        )
+        for gpus in GPUS
+    }
+    return Plan(len(rows), steps, mean, max(prompts), reply, loads)
+
+
+def shape_of(preset: Preset) -> Shape:
+    """The shape of the preset's model: counted where its folder is at hand, else the preset's own table.
+
+    Raises RecipeError where there is neither.
+    """
+    if (Path(preset.model) / "config.json").exists():
+        return count_shape(preset.model)
+    if preset.shape:
+        return preset.shape
+    hint = (
+        "a tiny model has no folder before it is made; give its run's OUT/base as --model"
+        if (preset.model.startswith(TINY))
+        else "give a folder as --model, or the preset a [shape] table as recipes/train/*.toml have"
+    )
+    raise RecipeError(f"model: the shape of {preset.model} is not known; {hint}")
+
+
+def count_shape(folder: str) -> Shape:
+    """The shape of the model in a folder, built without its weights."""
+    vlm.prepare_torch()
+    import torch
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    config = AutoConfig.from_pretrained(folder)
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    return shape_from(model)
+
+
+def shape_from(model: Any) -> Shape:
+    """The shape of a Qwen-VL model."""
+    import torch
+
+    text, vision = model.config.text_config, model.config.vision_config
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not model.get_output_embeddings()]
+    return Shape(
+        parameters=model.num_parameters(),
+        linear_widths=sum(m.in_features + m.out_features for m in linear),
+        layers=text.num_hidden_layers,
+        hidden=text.hidden_size,
+        vocabulary=text.vocab_size,
+        key_width=text.num_key_value_heads * head,
+        token_side=vision.patch_size * vision.spatial_merge_size,
+    )
+
+
+def _prompt_tokens(row: Mapping[str, Any], side: int, preset: Preset) -> int:
+    text = row["problem"].replace("<image>", "") + preset.instruction
+    pictures = (Image.open(io.BytesIO(image["bytes"])).size for image in row["images"])
+    return (
+        TEMPLATE_TOKENS + math.ceil(len(text) / CHARACTERS) + sum(_picture_tokens(size, side, preset) for size in pictures)
+    )
+
+
+def _picture_tokens(size: tuple[int, int], side: int, preset: Preset) -> int:
+    area = min(max(size[0] * size[1], preset.min_pixels or 0), preset.max_pixels or math.inf)
+    return round(area / side**2) + 2
