@@ -23,7 +23,9 @@ REPLIES = (
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretext") / "data"
-    recipe = Recipe.create(None, {"sources": ("synthetic:8?size=160x120",), "n": 30, "profile": "paper", "splits": {"test": 1.0}})
+    recipe = Recipe.create(
+        None, {"sources": ("synthetic:8?size=160x120",), "n": 30, "profile": "paper", "splits": {"test": 1.0}}
+    )
     build(recipe, folder, 1, "test", lambda made, total: None)
     return folder
 
