@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 IMAGES ?=
+VLMEVAL_NEEDS := pandas tqdm openpyxl num2words tabulate requests validators python-dotenv portalocker termcolor \
+  matplotlib huggingface_hub json_repair sty timeout-decorator
 
-.PHONY: demo test test-verl test-swift lint bench picture clean
+.PHONY: demo test test-verl test-swift test-vlmeval lint bench picture clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -40,6 +42,15 @@ test-verl: .venv-verl/.installed $(TINY)/config.json
 test-swift: PACKAGE := ms-swift==4.6.0 msgspec
 test-swift: .venv-swift/.installed $(TINY)/config.json
 	$(TEST_TRAINER) .venv-swift/bin/python -m pytest -W default tests/export/test_swift.py
+
+.venv-vlmeval/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-vlmeval
+	.venv-vlmeval/bin/python -m pip install --quiet --editable . $(VLMEVAL_NEEDS)
+	.venv-vlmeval/bin/python -m pip install --quiet --no-deps ms-vlmeval==0.0.20
+	touch $@
+
+test-vlmeval: .venv-vlmeval/.installed
+	.venv-vlmeval/bin/python bench/oracles.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check

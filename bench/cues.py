@@ -1,6 +1,6 @@
 """Fit the weights of the cheap cues that strict draws are balanced against, for tasks/cues.json.
 
-python bench/cues.py SOURCE... [--out FILE]
+python bench/cues.py SOURCE... [--only KIND...] [--out FILE]
 
 Sources of photographs are for the cues of seams and layout, sources with depth for those of marks. A JSON line a
 variant says how many rows, drawn but not balanced, the cue solves when it is fitted on every second scene and asked
@@ -51,10 +51,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs="+")
     parser.add_argument("--out", type=Path, default=Path("src/spatial_ssrl/tasks/cues.json"))
+    parser.add_argument("--only", nargs="*", help="kinds of cues to fit; all that these scenes can if not given")
     arguments = parser.parse_args()
     sources = [open_source(text, 100, 0) for text in arguments.sources]
     scenes = [source.load(key).fit(MAX_SIDE) for source in sources for key in source.list_keys()]
-    for kind, names in (KINDS if scenes[0].depth is None else MARK_KINDS).items():
+    kinds = KINDS if scenes[0].depth is None else MARK_KINDS
+    for kind, names in ((k, n) for k, n in kinds.items() if not arguments.only or k in arguments.only):
         weights()[kind] = fit_kind(kind, names, scenes)  # the draws of later kinds use it
     lines = [f"{json.dumps(kind)}: {json.dumps([round(float(w), 4) for w in found])}" for kind, found in weights().items()]
     arguments.out.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")

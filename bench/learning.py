@@ -73,7 +73,7 @@ def report(seed: int, name: str, path: Path, rows: list[Row], seconds: dict[str,
     torch.manual_seed(seed)
     right = {}
     for how in ("greedy", "sampled"):
-        replies = vlm.generate(model, processor, rows, max_new_tokens=32, sample=how == "sampled")
+        replies = vlm.generate(model, processor, rows, max_new_tokens=32, temperature=float(how == "sampled"))
         right[how] = sum(int(score(reply, row).accuracy) for reply, row in zip(replies, rows, strict=True))
     result = {
         "seed": seed,

@@ -191,12 +191,8 @@ def answer_flip(task: Any, scene: Scene, row: Row, rng: np.random.Generator) -> 
 def answer_crop(task: Any, scene: Scene, row: Row, rng: np.random.Generator) -> str:
     params = json.loads(row["params"])
     left, top, right, bottom = params["cuts"][params["kinds"].index("true")]
-    true = grey(scene.rgb[top:bottom, left:right])
-    return "ABCD"[int(np.argmin([unlike(small(grey(option)), small(true)) for option in shown(row)[1:]]))]
-
-
-def grey(picture: np.ndarray) -> np.ndarray:
-    return np.asarray(Image.fromarray(picture).convert("L").convert("RGB"))
+    true = scene.rgb[top:bottom, left:right]
+    return "ABCD"[int(np.argmin([unlike(small(option), small(true)) for option in shown(row)[1:]]))]
 
 
 ANSWERS: dict[str, Callable[[Any, Scene, Row, np.random.Generator], str]] = {

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "reward": {"errors", "grammar", "row"},
     "export": {"coldstart", "errors", "grammar", "reward", "row", "vlm"},
     "train": {"coldstart", "config", "errors", "grammar", "reward", "rng", "row", "scene", "vlm"},
-    "evaluate": {"errors", "grammar", "reward", "rng", "row", "statistics", "vlm"},
+    "evaluate": {"errors", "grammar", "rng", "row", "statistics", "vlm"},
     "report": {"audit", "errors", "row", "scene"},
     "presets": set(),
 }
@@ -57,6 +57,10 @@ HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "h5py", "jinja2", "
     "scipy",
     "imagehash",
     "fsspec",
+    "openai",
+    "av",
+    "openpyxl",
+    "vllm",
 }
 
 

@@ -64,21 +64,21 @@ def dataset(tmp_path_factory):
 
 def tally(correct, n, **others):
     share = correct / n
-    return {"n": n, "correct": correct, "accuracy": share, "low": share - 0.013, "high": share + 0.017, "unparsed": 0.041,
-            "format": 0.9, "chance": 0.25} | others  # fmt: skip
+    return {"name": "overall", "n": n, "correct": correct, "accuracy": share, "low": share - 0.013, "high": share + 0.017,
+            "unparsed": 0.041, "format": 0.9, "chance": 0.25} | others  # fmt: skip
 
 
 def write_evaluation(folder, name, ids, correct, reply="<think>so</think>\\boxed{A}"):
     out = folder / "eval" / name
     out.mkdir(parents=True)
-    scores = [tally(correct, 97, task="crop", variant="square")]
+    scores = [tally(correct, 97, name="crop/square")]
     results = {"model": f"models/{name}", "split": "test", "decoding": {"temperature": 0}, "policy": "robust"}
     (out / "results.json").write_text(json.dumps(results | {"scores": scores, "overall": tally(correct + 5, 211)}))
     lines = [
         {"id": i, "reply": reply, "accuracy": float(k < correct), "format": 1.0, "parsed": None, "why": "wrong"}
         for k, i in enumerate(ids)
     ]
-    (out / "replies.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (out / "verdicts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def write_training(folder, stage, entries):
@@ -184,7 +184,7 @@ def test_sections_appear_where_their_files_are(run, tmp_path, kept, sections):
 
 def test_evaluation_without_replies_or_of_one_model_is_enough(run, tmp_path):
     for folder in (run / "eval").iterdir():
-        (folder / "replies.jsonl").unlink()
+        (folder / "verdicts.jsonl").unlink()
     shutil.rmtree(run / "eval" / "cold-start")
     page = Page(write_report(run, tmp_path / "report.html"))
     assert page.ids == SECTIONS - {"replies"}

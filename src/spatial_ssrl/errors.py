@@ -8,6 +8,7 @@
       ├─ GrammarError       an answer form or a canonical answer that does not exist
       ├─ ExportError        an export that no trainer could read, or into a folder that holds something else
       ├─ TrainingError      training that cannot start, or cannot go on
+      ├─ ServerError        a model server that answers nobody: wrong address, key or model
       └─ MissingExtraError  a command whose optional packages are not installed
 
 A message says what was got, what was expected, and the remedy. The command line
@@ -57,6 +58,10 @@ class ExportError(SpatialSSRLError):
 
 class TrainingError(SpatialSSRLError):
     """Training cannot start or cannot go on."""
+
+
+class ServerError(SpatialSSRLError):
+    """A model server answers nobody."""
 
 
 class MissingExtraError(SpatialSSRLError):

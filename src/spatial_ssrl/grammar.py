@@ -9,8 +9,11 @@ A form is named in a row by a short text, its `spec`:
     label-direction:4    "2-1"      a label 0..3 and a mirror direction: 0 rows reversed, 1 columns reversed
     label-turn:4         "2-90"     a label 0..3 and the degrees by which it was turned clockwise: 90, 180, 270
 
+Benchmarks of others also ask for forms whose answers cannot be counted: Number, Quantity, Word, Text.
+
 Parsing is tolerant of how models write (brackets, LaTeX, Markdown, full-width digits, the option's
 text) and returns None when unsure; it never guesses. All of it takes time linear in the reply.
+`parse` reads what was written as the answer, such as a box; `find` looks for it in prose.
 """
 
 import itertools
@@ -18,8 +21,9 @@ import math
 import re
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 from spatial_ssrl.errors import GrammarError
@@ -35,8 +39,31 @@ INSTRUCTIONS = {
 """Instructions by name. The reward's format credit is for what "think" asks."""
 
 
-class Grammar(ABC):
+class Form(ABC):
     """One form of answer."""
+
+    @abstractmethod
+    def parse(self, text: str, options: Sequence[str] | None = None) -> str | None:
+        """Canonical form of what was written, or None when it is not surely one answer."""
+
+    def find(self, text: str, options: Sequence[str] | None = None) -> str | None:
+        """The answer that a text without a box states, or None when it is not surely one.
+
+        The whole text, then the last "answer is ...", then the lines that hold nothing else, which must agree.
+        """
+        whole = self.parse(text, options)
+        if whole is not None:
+            return whole
+        for match in list(_STATED.finditer(text))[: -STATEMENTS - 1 : -1]:
+            rest = text[match.end() : match.end() + LONGEST_STATEMENT].split("\n", 1)[0]
+            stated = (self.parse(part, options) for part in (rest, _SENTENCE_END.split(rest, maxsplit=1)[0]))
+            if (found := next((answer for answer in stated if answer is not None), None)) is not None:
+                return found
+        return _only(self.parse(line, options) for line in text.splitlines())
+
+
+class Grammar(Form):
+    """A form whose answers can be counted."""
 
     @property
     @abstractmethod
@@ -51,10 +78,6 @@ class Grammar(ABC):
     @abstractmethod
     def answers(self) -> Iterator[str]:
         """All canonical answers."""
-
-    @abstractmethod
-    def parse(self, text: str, options: Sequence[str] | None = None) -> str | None:
-        """Canonical form of what was written, or None when it is not surely one answer."""
 
     @classmethod
     def from_spec(cls, spec: str) -> "Grammar":
@@ -96,6 +119,21 @@ class Letter(Grammar):
             return letter if texts[ord(letter) - ord("A")] == rest else None
         delimited = re.match(r"\s*[^\w\s]", text[match.end(1) :])
         return letter if delimited or not rest else None
+
+    def find(self, text: str, options: Sequence[str] | None = None) -> str | None:
+        """As Form.find; then the one letter that stands in brackets; then the one option that the first sentence names."""
+        found = super().find(text, options)
+        if found is not None:
+            return found
+        bracketed = {letter for letter in re.findall(r"\(([A-Z])\)", text) if letter in list(self.answers())}
+        if bracketed:
+            return _only(bracketed)
+        first = _words(_SENTENCE_END.split(text.strip(), maxsplit=1)[0])
+        if not options or _NEGATION.search(first):
+            return None
+        return _only(
+            chr(ord("A") + i) for i, option in enumerate(options) if (o := _words(option)) and f" {o} " in f" {first} "
+        )
 
 
 @dataclass(frozen=True)
@@ -199,6 +237,82 @@ class LabelTurn(LabelledWay):
     ways = (90, 180, 270)
 
 
+@dataclass(frozen=True)
+class Number(Form):
+    """One number, written in digits or, up to twenty, as a word; what is counted may stand beside it."""
+
+    def parse(self, text: str, options: Sequence[str] | None = None) -> str | None:
+        values = [_float(digits) for digits, _ in _quantities(text)]
+        values += [float(NUMBER_WORDS.index(word)) for word in _words(text).split() if word in NUMBER_WORDS]
+        return f"{values[0]:.10g}" if len(values) == 1 and math.isfinite(values[0]) and _is_answer(text) else None
+
+
+@dataclass(frozen=True)
+class Quantity(Form):
+    """A length or an area, told in `unit`; one written in another unit is converted.
+
+    A bare number counts as `unit`, unless the question leaves the unit open (`explicit`).
+    """
+
+    unit: str
+    explicit: bool = False
+
+    def parse(self, text: str, options: Sequence[str] | None = None) -> str | None:
+        quantities = _quantities(text) if _is_answer(text) else []
+        values = [value for q in quantities if (value := self._value(*q)) is not None]
+        feet_and_inches = [UNIT_SIZES.get(unit) for _, unit in quantities] == [UNIT_SIZES["ft"], UNIT_SIZES["in"]]
+        whole = len(values) == len(quantities) and (len(values) == 1 or feet_and_inches)
+        return f"{sum(values):.10g}" if whole and math.isfinite(sum(values)) else None
+
+    def _value(self, digits: str, unit: str) -> float | None:
+        if not unit:
+            return None if self.explicit else _float(digits)
+        (size, power), known = UNIT_SIZES[self.unit], UNIT_SIZES.get(unit)
+        return _float(digits) * known[0] / size if known and known[1] == power else None
+
+
+@dataclass(frozen=True)
+class Word(Form):
+    """One of a few words, each with other ways to write it: (("left", "on the left"), ("on",))."""
+
+    words: tuple[tuple[str, ...], ...]
+
+    def parse(self, text: str, options: Sequence[str] | None = None) -> str | None:
+        plain = _plain(text)
+        lead = re.match(r"\W{0,3}(\w+)\s?[,.;:!\n]", plain)
+        return self._meant.get(_words(plain)) or (self._meant.get(_words(lead[1])) if lead else None)
+
+    def find(self, text: str, options: Sequence[str] | None = None) -> str | None:
+        """As Form.find; then the one word that the whole text holds."""
+        found = super().find(text, options)
+        return found or _only(self._meant[said] for said in self._pattern.findall(_words(text)))
+
+    @cached_property
+    def _meant(self) -> dict[str, str]:
+        return {way: ways[0] for ways in self.words for way in ways}
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(r"\b(?:" + "|".join(sorted(map(re.escape, self._meant), key=len, reverse=True)) + r")\b")
+
+
+YES_NO = Word((("yes", "true"), ("no", "false")))
+
+
+@dataclass(frozen=True)
+class Text(Form):
+    """A short text, without LaTeX, Markdown and a final full stop."""
+
+    def parse(self, text: str, options: Sequence[str] | None = None) -> str | None:
+        said = _plain(text).strip(" \t\r\n.\"'")
+        return said if said and "\n" not in said and len(said.split()) <= MOST_WORDS else None
+
+    def find(self, text: str, options: Sequence[str] | None = None) -> str | None:
+        """As Form.find, but of several lines the last alone."""
+        found = super().find(text, options)
+        return found or self.parse(text.rstrip().rpartition("\n")[2], options)
+
+
 FORMS: dict[str, type[Grammar]] = {
     "letter": Letter,
     "permutation": Permutation,
@@ -213,20 +327,84 @@ NOUNS = {"place", "marker", "mark", "number", "square"}
 UNITS = {"degrees", "degree", "deg", "clockwise"}
 """Words that may follow a turn and change nothing."""
 
+MOST_WORDS = 12
+"""More words are an explanation, not an answer."""
+
+STATEMENTS, LONGEST_STATEMENT = 3, 400
+"""How many of the last "answer is ..." are tried, and how far each is read: both keep the time linear."""
+
+NUMBER_WORDS = [
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
+]
+
+_METRES = {
+    "mm millimeter millimeters millimetre millimetres": 0.001,
+    "cm centimeter centimeters centimetre centimetres cms": 0.01,
+    'in inch inches "': 0.0254,
+    "ft foot feet '": 0.3048,
+    "yd yard yards": 0.9144,
+    "m meter meters metre metres": 1.0,
+    "km kilometer kilometers kilometre kilometres": 1000.0,
+}
+UNIT_SIZES = {
+    name + mark: (size**power, power)
+    for names, size in _METRES.items()
+    for name in names.split()
+    for mark, power in (("", 1), ("2", 2))
+}
+"""Size of a unit in metres or square metres, and its power: 1 a length, 2 an area."""
+
+_QUANTITY = re.compile(
+    r"(?<![\w.])(?<!\d,)([-+]?(?:\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?)(?![\d,.]*\d)[\s-]?([a-z]+2?(?![a-z0-9])|[\"'])?"
+)
+_SQUARE = re.compile(r"\b(?:square|sq\.?)[\s-]+([a-z]+)")
+_STATED = re.compile(
+    r"\b(?:answer|(?:correct|right|best) (?:option|choice))\b[\s*'\"]{0,4}"
+    r"(?:is|should be|would be|must be)?[\s*'\"]{0,4}[:=]?[\s*'\"]{0,4}",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"(?<=[^\s.])\.(?:\s|$)|\n")
+_NEGATION = re.compile(r"\b(?:not|no|neither|nor|never|cannot|unclear|\w+n t)\b")
+
+_MARKUP = re.compile(r"\\[A-Za-z]+|\\[^A-Za-z]|[{}$*`~]")
+_WORD = re.compile(r"\w+")
 _LEAD = re.compile(r"\s*(?:the\s+)?(?:final\s+)?(?:answer|option|choice|order)(?:\s+is)?\s*[:=]?\s+", re.IGNORECASE)
 
 
 def _plain(text: str) -> str:
     """Text without LaTeX commands, Markdown, a leading "Answer:", and outer space; NFKC-normalised."""
     text = unicodedata.normalize("NFKC", text)
-    text = re.sub(r"\\[A-Za-z]+|\\[^A-Za-z]|[{}$*`~]", " ", text).strip()
+    text = _MARKUP.sub(" ", text).strip()
     lead = _LEAD.match(text)
     return text[lead.end() :] if lead else text
 
 
+def _quantities(text: str) -> list[tuple[str, str]]:
+    """Numbers with the unit, or other word, behind each: "1,5" is none, "2 square meters" is ("2", "meters2")."""
+    text = _SQUARE.sub(r"\g<1>2", _plain(text).casefold().replace("^", ""))
+    return _QUANTITY.findall(text)
+
+
+def _float(digits: str) -> float:
+    return float(digits.replace(",", ""))
+
+
+def _is_answer(text: str) -> bool:
+    """Whether a text is short and denies nothing, so that a number in it is an answer and no step of a thought."""
+    words = _words(text)
+    return len(words.split()) <= MOST_WORDS and not _NEGATION.search(words)
+
+
+def _only(answers: Iterable[str | None]) -> str | None:
+    """The one answer among several, None left aside; None when they disagree."""
+    known = {answer for answer in answers if answer is not None}
+    return known.pop() if len(known) == 1 else None
+
+
 def _words(text: str) -> str:
     """Lower-case words of a text, for comparing it with an option."""
-    return " ".join(re.findall(r"\w+", text.replace("_", " ").casefold()))
+    return " ".join(_WORD.findall(text.replace("_", " ").casefold()))
 
 
 def _tokens(text: str) -> list[str]:
@@ -238,6 +416,8 @@ def _tokens(text: str) -> list[str]:
 class Reply:
     """A model's reply taken apart."""
 
+    text: str
+    """All of it."""
     thinking: str | None
     """What stands before the last </think>, or after a <think> that was never closed; None without either."""
     body: str
@@ -257,11 +437,17 @@ class Reply:
         tags_once = text.count("<think>") == text.count("</think>") == 1
         starts = text.lstrip().startswith("<think>")
         reasoned = thinking is not None and bool(thinking.replace("<think>", "", 1).strip())
-        return cls(thinking, body, boxes, ends_with_box and tags_once and starts and reasoned)
+        return cls(text, thinking, body, boxes, ends_with_box and tags_once and starts and reasoned)
 
     def parse(self, grammar: Grammar, options: Sequence[str] | None = None) -> str | None:
         """The canonical answer in the last box, or None when there is none."""
         return grammar.parse(self.boxes[-1], options) if self.boxes else None
+
+    def read(self, form: Form, options: Sequence[str] | None = None) -> str | None:
+        """The canonical answer in the last box; without any box, the one that the body states; None when unsure."""
+        if self.boxes:
+            return form.parse(self.boxes[-1], options)
+        return None if "\\boxed" in self.body else form.find(self.body, options)
 
 
 def _split_thinking(text: str) -> tuple[str | None, str]:

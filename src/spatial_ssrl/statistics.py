@@ -6,7 +6,7 @@ Z_95 = 1.959963984540054
 """Two-sided 95% quantile of the normal distribution."""
 
 
-def wilson(correct: int, n: int) -> tuple[float, float]:
+def wilson(correct: float, n: int) -> tuple[float, float]:
     """Wilson's 95% score interval for `correct` out of `n`; (0, 1) when n is 0."""
     if n == 0:
         return 0.0, 1.0

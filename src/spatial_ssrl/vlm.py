@@ -22,7 +22,7 @@ Conversation = list[dict[str, Any]]
 def conversation(problem: str, instruction: str = FORMAT_INSTRUCTION) -> Conversation:
     """A row's problem as one user message, an image part for each `<image>`, the instruction, if any, at its end."""
     parts: list[dict[str, str]] = []
-    for i, text in enumerate(f"{problem}\n{instruction}".rstrip().split("<image>")):
+    for i, text in enumerate((f"{problem}\n{instruction}" if instruction else problem).split("<image>")):
         if i:
             parts.append({"type": "image"})
         if text.strip():
@@ -66,22 +66,25 @@ def generate(
     *,
     max_new_tokens: int,
     batch_size: int = 32,
-    sample: bool = False,
+    temperature: float = 0.0,
     instruction: str = FORMAT_INSTRUCTION,
 ) -> Iterator[str]:
-    """Replies to the rows, in order, a batch at a time: greedy, or sampled at temperature 1.
+    """Replies to the rows, in order, a batch at a time: greedy at temperature 0, else sampled from torch's generator.
 
     A model never says an image token: Qwen3-VL cannot go on after one.
     """
     import torch
 
-    how = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0} if sample else {"do_sample": False}
+    how = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {"do_sample": False}
     media = [i for name in ("image", "video") if (i := getattr(model.config, f"{name}_token_id", None)) is not None]
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
-        posed = [conversation(row["problem"], instruction) for row in batch]
-        prompts = [processor.apply_chat_template(each, add_generation_prompt=True) for each in posed]
-        inputs = processor(text=prompts, images=[pictures(r) for r in batch], padding=True, return_tensors="pt")
+        talks = [conversation(r["problem"], instruction) for r in batch]
+        prompts = [processor.apply_chat_template(talk, add_generation_prompt=True) for talk in talks]
+        images: Any = [pictures(r) for r in batch]
+        if not all(images):  # a processor takes rows without pictures only beside a flat list of the others'
+            images = [picture for row in images for picture in row] or None
+        inputs = processor(text=prompts, images=images, padding=True, return_tensors="pt")
         with torch.no_grad():  # what FSDP gathers in inference mode cannot be trained on afterwards
             tokens = model.generate(**inputs.to(model.device), max_new_tokens=max_new_tokens, suppress_tokens=media, **how)
         replies = tokens[:, inputs["input_ids"].shape[1] :]

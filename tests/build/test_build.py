@@ -210,6 +210,13 @@ def test_bad_files_are_skipped_counted_and_listed(tmp_path, cli):
     assert set(manifest["unserved"]) == {f"{t}/{v}" for t in TASKS if TASKS[t].needs_depth for v in TASKS[t].variants}
 
 
+def test_rows_are_strict_unless_told_otherwise(tmp_path, cli):
+    text = f'sources = ["{ROOMS}"]\nn = 6\nsplits = {{ test = 1.0 }}\n[[tasks]]\ntask = "shuffle"\nvariant = "1x3"\n'
+    done = cli("build", "--recipe", recipe_file(tmp_path, text), "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert {row["profile"] for row in read_rows(tmp_path / "out", "test")} == {"strict"}
+
+
 def test_a_file_that_is_there_twice_gives_its_rows_once(tmp_path, cli):
     for name in ("once", "twice"):
         (tmp_path / name).mkdir()

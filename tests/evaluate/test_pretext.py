@@ -1,45 +1,44 @@
-import json
+"""Rows of our own are read and scored in the evaluation as in the reward."""
 
 import pytest
 
-from spatial_ssrl.evaluate import summarise, wilson
-from spatial_ssrl.evaluate.pretext import _repair
+from evaluate.helpers import QUIET, Scripted
+from spatial_ssrl.build import Recipe, build
+from spatial_ssrl.evaluate import Settings, evaluate
+from spatial_ssrl.evaluate.benchmarks.pretext import Pretext
+from spatial_ssrl.evaluate.run import read_verdicts
+from spatial_ssrl.reward import score
+from spatial_ssrl.row import read_rows
 
-
-@pytest.mark.parametrize(
-    ("correct", "n", "low", "high"),
-    # Newcombe 1998, Statistics in Medicine 17, table I, method 3
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+REPLIES = (
+    "<think>so</think>\\boxed{%s}",
+    "\\boxed{%s}",
+    "<think>\\boxed{%s}</think>",
+    "%s",
+    "<think>so</think>\\boxed{A}",
+    "",
 )
-def test_wilson_against_published_values(correct, n, low, high):
-    assert wilson(correct, n) == pytest.approx((low, high), abs=5e-5)
 
 
-def test_wilson_of_nothing_says_nothing():
-    assert wilson(0, 0) == (0.0, 1.0)
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pretext") / "data"
+    recipe = Recipe.create(
+        None, {"sources": ("synthetic:8?size=160x120",), "n": 30, "profile": "paper", "splits": {"test": 1.0}}
+    )
+    build(recipe, folder, 1, "test", lambda made, total: None)
+    return folder
 
 
-def row(i, task):
-    return {"id": str(i), "task": task, "variant": "v", "chance": 0.25}
-
-
-def test_summaries_count_unparsed_replies_in_the_denominator():
-    rows = [row(0, "crop"), row(1, "crop"), row(2, "flip")]
-    replies = {
-        "0": {"accuracy": 1.0, "format": 1.0, "parsed": "A"},
-        "1": {"accuracy": 0.0, "format": 0.0, "parsed": None},
-        "2": {"accuracy": 0.0, "format": 1.0, "parsed": "B"},
-    }
-    summary = summarise(rows, replies)
-    crop, flip = summary["scores"]
-    assert (crop["accuracy"], crop["unparsed"], crop["format"], crop["n"]) == (0.5, 0.5, 0.5, 2)
-    assert (flip["accuracy"], flip["unparsed"]) == (0.0, 0.0)
-    assert summary["overall"]["correct"] == 1
-
-
-def test_a_line_cut_by_a_kill_is_asked_again(tmp_path):
-    path = tmp_path / "replies.jsonl"
-    whole = json.dumps({"id": "a", "reply": "x"}) + "\n"
-    path.write_text(whole + '{"id": "b", "rep')
-    assert list(_repair(path)) == ["a"]
-    assert path.read_text() == whole
+def test_verdicts_are_those_of_the_reward(dataset, tmp_path):
+    rows = list(read_rows(dataset, "test"))
+    replies = {row["id"]: REPLIES[i % len(REPLIES)].replace("%s", row["answer"]) for i, row in enumerate(rows)}
+    order = iter(rows)
+    backend = Scripted(lambda prompt: replies[next(order)["id"]])
+    results = evaluate(Pretext(), dataset, backend, tmp_path, Settings(), QUIET)
+    verdicts = read_verdicts(tmp_path)
+    expected = [score(replies[row["id"]], row) for row in rows]
+    assert [(v.accuracy, v.format, v.parsed) for v in verdicts] == [(s.accuracy, s.format, s.parsed) for s in expected]
+    assert {v.cluster for v in verdicts} == {row["scene_id"] for row in rows}
+    assert results.overall.chance == pytest.approx(sum(row["chance"] for row in rows) / len(rows))
+    assert [s.name for s in results.scores] == sorted({f"{row['task']}/{row['variant']}" for row in rows})

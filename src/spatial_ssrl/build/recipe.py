@@ -10,7 +10,7 @@ from spatial_ssrl.config import load_config
 from spatial_ssrl.errors import RecipeError
 from spatial_ssrl.tasks import PROFILES, TASKS, make_task, offered
 
-DEFAULT_PROFILE = "paper"
+DEFAULT_PROFILE = "strict"
 
 
 class Entry(BaseModel):

@@ -5,7 +5,7 @@ Files in, one file out. A section appears where its files are:
     RUN/data/manifest.json, RUN/data/data/*.parquet    rows; or RUN is a dataset folder itself
     RUN/data/audit.json                                what shortcut solvers reach on the rows
     RUN/{cold-start,grpo}/trainer_state.json           training curves
-    RUN/eval/NAME/results.json, replies.jsonl          results and replies of model NAME
+    RUN/eval/NAME/results.json, verdicts.jsonl         results and replies of model NAME
 
 The files here compute numbers and geometry; page.html.jinja lays them out and escapes every text.
 """

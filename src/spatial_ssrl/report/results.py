@@ -12,7 +12,7 @@ from spatial_ssrl.report.rows import Data, Example
 from spatial_ssrl.row import Row
 
 RESULT_KEYS = ("model", "split", "decoding", "policy", "scores", "overall")
-SCORE_KEYS = ("n", "correct", "accuracy", "low", "high", "unparsed", "format", "chance")
+SCORE_KEYS = ("name", "n", "correct", "accuracy", "low", "high", "unparsed", "format", "chance")
 REPLY_KEYS = ("id", "reply", "accuracy", "format", "parsed", "why")
 REPLIES = 6
 
@@ -31,10 +31,9 @@ class Model:
     @classmethod
     def read(cls, path: Path) -> "Model":
         results = read_json(path, RESULT_KEYS)
-        named = [check(score, ("task", "variant", *SCORE_KEYS), path) for score in results["scores"]]
-        scores = {f"{score['task']}/{score['variant']}": score for score in named}
+        scores = {score["name"]: check(score, SCORE_KEYS, path) for score in results["scores"]}
         scores[ALL] = check(results["overall"], SCORE_KEYS, path)
-        return cls(path.parent.name, results, scores, read_replies(path.with_name("replies.jsonl")))
+        return cls(path.parent.name, results, scores, read_replies(path.with_name("verdicts.jsonl")))
 
 
 def read_replies(path: Path) -> dict[str, Json]:

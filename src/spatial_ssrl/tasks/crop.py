@@ -16,7 +16,7 @@ from spatial_ssrl.grammar import Letter
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
 from spatial_ssrl.tasks.cues import CUE_SIDE, UNKNOWN, Candidates, scores, truth_probability
-from spatial_ssrl.tasks.grid import Box, difference, grey, match_levels, resize, take, thumbnail
+from spatial_ssrl.tasks.grid import Box, difference, match_levels, resize, take, thumbnail
 
 TRUE = "true"
 ELSEWHERE = "elsewhere"
@@ -61,9 +61,8 @@ class Crop(Task[CropParams]):
     """An option shows at least this share of the sides of its part, drawn anew for each."""
     equalise: float = 0.0
     """How far the mean and spread of an option's channels are moved to those of the hole's surroundings, 0 to 1."""
-
     detail: int = 0
-    """Side in pixels to which options, in grey, are reduced first, so that colour and grain tell nothing; 0 leaves them."""
+    """Side in pixels to which options are reduced first, so that no pixel at their edges tells; 0 leaves them."""
 
     name: ClassVar[str] = "crop"
     variants: ClassVar[dict[str, int]] = {"square": 1}
@@ -129,7 +128,7 @@ class Crop(Task[CropParams]):
         return [_centred(hole, int(sides[0])), *unseen[:POOL]]
 
     def candidates(self, scene: Scene, frame: Box, hole: Box, boxes: Sequence[Box]) -> tuple[list[RGB], Candidates]:
-        """Grey thumbnails of what lies beside the hole, then of these parts; and places around each of them in turn."""
+        """Thumbnails of what lies beside the hole, then of these parts; and places around each of them in turn."""
         side = round(self.inset * (hole[2] - hole[0]))
         reach = (hole[2] - hole[0] + side) // 2
         middle = _centred(hole, side)
@@ -139,7 +138,7 @@ class Crop(Task[CropParams]):
             box = _clipped(_moved(middle, reach * x, reach * y), frame)
             if box:
                 places[:, place] = len(around)
-                around.append(grey(thumbnail(take(scene.rgb, box), CUE_SIDE)))
+                around.append(thumbnail(take(scene.rgb, box), CUE_SIDE))
         places[:, 4] = len(around) + np.arange(len(boxes))
         return around + [self._part(scene, hole, box, CUE_SIDE) for box in boxes], places
 
@@ -152,12 +151,12 @@ class Crop(Task[CropParams]):
         """A part of the scene as an option shows it, at this side in pixels."""
         part = take(scene.rgb, box)
         if self.detail:
-            part = grey(thumbnail(part, self.detail))
+            part = thumbnail(part, self.detail)
         part = thumbnail(part, side) if side == CUE_SIDE else resize(part, side, side)
         if not self.equalise:
             return part
         around = take(scene.rgb, _grown(hole, (hole[2] - hole[0]) // 2, scene.size))
-        return match_levels(part, grey(around), self.equalise)
+        return match_levels(part, around, self.equalise)
 
     def render(self, scene: Scene, params: CropParams) -> list[RGB]:
         left, top, right, bottom = params.hole

@@ -57,6 +57,7 @@ FEATURES = (
     *SEAMS,
     *(f"{name}, rivals" for name in SEAMS),
     *(f"{name} {way}" for way in ("in all", "down", "right", "out") for name in STATISTICS),
+    *(f"odd {name}" for name in STATISTICS),
 )
 
 Tiles = Float32[np.ndarray, "t s s 3"]
@@ -109,7 +110,7 @@ def features(tiles: Sequence[np.ndarray], candidates: Candidates, grid: tuple[in
     for turned, first, second in pairs:
         if first.size:
             seams += _seams(turned, looks, candidates[:, first.ravel()], candidates[:, second.ravel()])
-    return np.concatenate([seams, _layout(looks, candidates, grid)], axis=1)
+    return np.concatenate([seams, _layout(looks, candidates, grid), _odd(looks, candidates)], axis=1)
 
 
 def _seams(tiles: Tiles, looks: Float32[np.ndarray, "t k"], left: Candidates, right: Candidates) -> Float[np.ndarray, "c f"]:
@@ -243,3 +244,10 @@ def _layout(looks: Float32[np.ndarray, "t k"], candidates: Candidates, grid: tup
     ways = np.stack([np.ones(rows.size), rows, columns, distance - distance.mean()])
     table = np.concatenate([looks - looks.mean(axis=0), np.zeros((1, looks.shape[1]), np.float32)])
     return np.einsum("cpk,wp->cwk", table[candidates], ways).reshape(len(candidates), -1)
+
+
+def _odd(looks: Float32[np.ndarray, "t k"], candidates: Candidates) -> Float[np.ndarray, "c k"]:
+    """By how many deviations a candidate's STATISTICS are off those of all candidates, summed over places."""
+    placed = np.concatenate([looks, np.zeros((1, looks.shape[1]), np.float32)])[candidates]
+    off = placed - placed.mean(axis=0)
+    return (np.abs(off) / (off.std(axis=0) + 1e-6)).sum(axis=1)

@@ -86,11 +86,6 @@ def match_levels(patch: RGB, other: RGB, strength: float) -> RGB:
     return _move_levels(patch, *_levels(other), strength)
 
 
-def grey(rgb: RGB) -> RGB:
-    """The picture without its colours."""
-    return np.asarray(Image.fromarray(rgb).convert("L").convert("RGB"))
-
-
 def _levels(patch: RGB) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
     """Mean and spread of each channel, in grey levels; the spread is never 0."""
     small = thumbnail(patch).astype(np.float64)

@@ -1,0 +1,99 @@
+"""One self-contained HTML page to browse a benchmark's questions: picture, prompt, reply, what was read, verdict.
+
+With a second run, the questions on which the two disagree come first; the page filters without a script.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from PIL import Image
+
+from spatial_ssrl.errors import DatasetError, MissingExtraError
+from spatial_ssrl.evaluate.backends.media import data_url, jpeg
+from spatial_ssrl.evaluate.benchmark import Benchmark
+from spatial_ssrl.evaluate.benchmarks import BENCHMARKS
+from spatial_ssrl.evaluate.benchmarks.pretext import Pretext
+from spatial_ssrl.evaluate.question import Question, Verdict
+from spatial_ssrl.evaluate.results import Results
+from spatial_ssrl.evaluate.run import read_verdicts
+
+SIDE = 320
+"""Long side of a shown picture, in pixels."""
+PICTURES = 4
+KINDS = {
+    "disagree": "the runs disagree",
+    "right": "all right",
+    "wrong": "all wrong",
+    "unparsed": "an answer could not be read",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A question and what each run made of it."""
+
+    question: Question
+    prompt: str
+    verdicts: Sequence[Verdict]
+    pictures: Sequence[str]
+    left_out: int
+    """Pictures that are not shown."""
+
+    @property
+    def kinds(self) -> list[str]:
+        """The filters that show it."""
+        right = [v.accuracy == 1 for v in self.verdicts]
+        kind = "disagree" if len(set(right)) > 1 else "right" if right[0] else "wrong"
+        return [kind, *(["unparsed"] if any(v.parsed is None for v in self.verdicts) else [])]
+
+
+def write_page(runs: Sequence[Path], out: Path, limit: int) -> Path:
+    """Write the page of one or two run folders of the same questions; questions beyond `limit` are left out.
+
+    Raises DatasetError when a folder holds no results, or they are of other questions, MissingExtraError without jinja2.
+    """
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError:
+        raise MissingExtraError("jinja2", "eval") from None
+    results = [Results.read(run) for run in runs]
+    if len({(r.benchmark, r.rows) for r in results}) > 1:
+        raise DatasetError(
+            f"{' and '.join(map(str, runs))} answered other questions; run both with the same data and --limit"
+        )
+    first = results[0]
+    benchmark = Pretext(first.split) if first.benchmark == Pretext.name else BENCHMARKS[first.benchmark]()
+    entries = _entries(benchmark, first, runs, limit)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = files("spatial_ssrl").joinpath("evaluate", "page.html.jinja").read_text(encoding="utf-8")
+    counts = {kind: sum(kind in entry.kinds for entry in entries) for kind in KINDS}
+    page = environment.from_string(template).render(
+        benchmark=benchmark, results=results, entries=entries, kinds=KINDS, counts=counts
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page, encoding="utf-8")
+    return out
+
+
+def _entries(benchmark: Benchmark, results: Results, runs: Sequence[Path], limit: int) -> list[Entry]:
+    """The questions to show, disagreements first, in the table's order."""
+    questions = {question.id: question for question in benchmark.read(Path(results.data.path))}
+    by_run = [{v.id: v for v in read_verdicts(run) if v.sample == 0} for run in runs]
+    bare = [Entry(questions[i], "", [run[i] for run in by_run], (), 0) for i in by_run[0] if i in questions]
+    chosen = sorted(bare, key=lambda entry: list(KINDS).index(entry.kinds[0]) if len(runs) > 1 else 0)[:limit]
+    return [_illustrated(entry, benchmark.prompt(entry.question, results.mode)) for entry in chosen]
+
+
+def _illustrated(entry: Entry, prompt: str) -> Entry:
+    shown = []
+    for picture in entry.question.images[:PICTURES]:
+        try:
+            with Image.open(io.BytesIO(picture.data)) as image:
+                image.thumbnail((SIDE, SIDE))
+                shown.append(data_url(jpeg(image.convert("RGB"))))
+        except (DatasetError, OSError):
+            continue
+    return Entry(entry.question, prompt, entry.verdicts, shown, len(entry.question.images) - len(shown))

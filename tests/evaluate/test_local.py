@@ -1,0 +1,110 @@
+"""All benchmarks through the command line with a tiny model: in this process, and behind a server."""
+
+import base64
+import json
+import os
+import threading
+
+import pytest
+
+from conftest import run_cli
+from evaluate.faults import FaultyServer
+from evaluate.miniatures import write_all, write_video
+from spatial_ssrl.evaluate import GENERAL, SPATIAL
+
+pytest.importorskip("torch")
+pytest.importorskip("av")
+NAMES = {kind.name for kind in (*SPATIAL, *GENERAL)}
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tables")
+    write_all(folder)
+    write_video(folder / "arkitscenes" / "1.mp4")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    from spatial_ssrl.train.tiny import make_tiny
+
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    out = tmp_path_factory.mktemp("model")
+    make_tiny("qwen3_vl", ["Which one is left of it? Answer A, B, C or D."] * 50, None, 0, out)
+    return out
+
+
+def results_of(out):
+    found = {path.parts[-3:-1]: json.loads(path.read_text()) for path in out.rglob("results.json")}
+    return {f"{name}/{mode}": results for (name, mode), results in found.items()}
+
+
+def test_transformers_in_this_process(tables, model, tmp_path):
+    command = ("eval", model, "--suite", "all", "--tables", tables, "--out", tmp_path, "--mode", "both")
+    options = ("--max-new-tokens", 3, "--frames", 2)
+    done = run_cli(*command, *options)
+    assert done.returncode == 0, done.stderr
+    found = results_of(tmp_path)
+    assert set(found) == {f"{name}/{mode}" for name in NAMES for mode in ("direct", "reasoning")}
+    assert {results["errors"] for results in found.values()} == {0}
+    assert "warning: BLINK: 4 questions, the whole benchmark has 1901" in done.stderr
+    assert "HallusionBench" not in done.stderr
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("replies.jsonl")}
+    again = run_cli(*command, *options, "--policy", "official")
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_a_model_says_the_same_behind_a_faulty_server(tables, model, tmp_path):
+    from spatial_ssrl import vlm
+
+    loaded, processor = vlm.load(model)
+    one_at_a_time = threading.Lock()
+
+    def answer(text, images):
+        rows = [{"problem": "<image>" * len(images) + text, "images": [{"bytes": decode(url)} for url in images]}]
+        with one_at_a_time:
+            return next(vlm.generate(loaded, processor, rows, max_new_tokens=4, instruction=""))
+
+    suite = ("--suite", "blink,hallusionbench,vsi-bench", "--tables", tables, "--max-new-tokens", 4, "--frames", 2)
+    local = run_cli("eval", model, *suite, "--out", tmp_path / "local")
+    faults = (429, 500, "cut", "malformed")
+    plan = lambda text, attempt: faults[len(text) % 4] if attempt == 1 else None  # noqa: E731
+    with FaultyServer(answer, plan) as server:
+        served = run_cli("eval", "tiny", *suite, "--out", tmp_path / "served", "--base-url", server.url)
+    assert (local.returncode, served.returncode) == (0, 0), local.stderr + served.stderr
+    for path in (tmp_path / "local").rglob("verdicts.jsonl"):
+        other = tmp_path / "served" / path.relative_to(tmp_path / "local")
+        replies = [[json.loads(line)["reply"] for line in p.read_text().splitlines()] for p in (path, other)]
+        assert replies[0] == replies[1]
+        assert None not in replies[0]
+
+
+def decode(url):
+    return base64.b64decode(url.partition(",")[2])
+
+
+def test_a_server(tables, tmp_path):
+    with FaultyServer(lambda text, images: "\\boxed{A}", lambda text, attempt: 429 if attempt == 1 else None) as server:
+        done = run_cli("eval", "tiny", "--suite", "all", "--tables", tables, "--out", tmp_path, "--base-url", server.url)
+    assert done.returncode == 0, done.stderr
+    assert set(results_of(tmp_path)) == {f"{name}/reasoning" for name in NAMES}
+    table = run_cli("table", tmp_path, "--paper")
+    assert table.returncode == 0, table.stderr
+    assert "| Spatial-SSRL-7B (published) | 53.34 | 56.53 |" in table.stdout
+    same = run_cli("compare", tmp_path, tmp_path)
+    assert same.returncode == 0, same.stderr
+    assert "+0.00" in same.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(("--suite", "imagenet"), "no benchmark 'imagenet'"), (("--suite", "blink"), "holds no table of BLINK"),
+     ((), "nothing to ask"), (("--suite", "blink", "--samples", "3"), "need --temperature above 0")],
+)  # fmt: skip
+def test_mistakes_end_in_a_message(arguments, said, tmp_path):
+    done = run_cli("eval", "m", "--out", tmp_path / "out", "--tables", tmp_path, *arguments)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
