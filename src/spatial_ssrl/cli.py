@@ -14,7 +14,7 @@ from spatial_ssrl.errors import SpatialSSRLError
 
 if TYPE_CHECKING:
     from spatial_ssrl.audit import Audit
-    from spatial_ssrl.build import Report
+    from spatial_ssrl.build import Cost, Report
 
 app = typer.Typer(
     help="Spatial puzzles from ordinary images; models trained on them; the gain, measured.",
@@ -93,9 +93,14 @@ def build(
     strict_inputs: Annotated[
         bool, typer.Option("--strict-inputs", help="Stop at the first file that cannot be used.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan, and what it would take by a few rows drawn; write nothing.")
+    ] = False,
 ) -> None:
     """Make puzzles from images: parquet rows with answers that can be verified."""
     flags = {"sources": tuple(sources) if sources else None, "n": n, "seed": seed, "profile": profile}
+    if dry_run:
+        return _print_plan(recipe, flags, workers)
     _build(recipe, flags, out, workers, strict_inputs)
     print(f"next: spatial-ssrl report {out} --out {out}/report.html")
 
@@ -252,6 +257,36 @@ def _build(recipe: Path | None, flags: dict[str, Any], out: Path, workers: int, 
     print(f"{report.rows} rows in {out}")
 
 
+def _print_plan(recipe: Path | None, flags: dict[str, Any], workers: int) -> None:
+    """The rows of a build by variant and split, and its time and size as far as a few rows tell."""
+    from spatial_ssrl import build as room
+
+    plan = room.Plan.create(room.Recipe.create(recipe, flags))
+    found, splits = room.estimate(plan), list(plan.recipe.splits)
+    rows = [
+        [entry.name, *(f"{plan.quotas.get((split, entry), 0):,}" for split in splits), *_cost_cells(found.costs[entry])]
+        for entry in plan.entries
+    ]
+    _print_table(["task", *splits, "drawn", "CPU ms a row", "kB a row"], rows)
+    if plan.unserved:
+        print(f"left out, since no source has depth: {', '.join(entry.name for entry in plan.unserved)}")
+    copies = f" ({len(plan.copies)} copies left out)" if plan.copies else ""
+    print(f"{plan.rows:,} rows in {plan.shards:,} shards from {len(plan.refs):,} scenes{copies}")
+    minutes = found.seconds / 60
+    print(
+        f"about {found.bytes / 1e6:,.0f} MB, {minutes:,.1f} minutes of CPU: {minutes / workers:,.1f} with {workers} workers"
+    )
+
+
+def _cost_cells(cost: "Cost") -> list[str]:
+    drawn = f"{cost.rows} of {cost.draws}"
+    return (
+        [drawn, f"{1000 * cost.seconds / cost.rows:.1f}", f"{cost.bytes / cost.rows / 1000:.0f}"]
+        if cost.rows
+        else [drawn, "", ""]
+    )
+
+
 def _train(stage: str, preset: Path, data: Path, out: Path, flags: dict[str, Any]) -> Path:
     from spatial_ssrl.train import Preset, train
 
@@ -285,10 +320,14 @@ def _print_build(report: "Report") -> None:
             f"skipped files: {len(manifest['skipped'])}, such as {first[0]} ({first[1]}); all in {report.out}/manifest.json"
         )
     for split, short in manifest["short"].items():
-        lacking = ", ".join(f"{name} {n}" for name, n in short.items())
+        lacking = ", ".join(f"{name} {n}{_commonest(manifest['drops'].get(name, {}))}" for name, n in short.items())
         print(f"rows that the scenes of {split} could not give: {lacking} (more images, or another rows_per_scene, would)")
     if manifest["unserved"]:
         print(f"left out, since no source has depth: {', '.join(manifest['unserved'])}")
+
+
+def _commonest(drops: dict[str, int]) -> str:
+    return f", mostly {max(drops, key=drops.__getitem__)}" if drops else ""
 
 
 def _print_audit(found: "Audit") -> None:

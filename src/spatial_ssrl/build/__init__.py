@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from spatial_ssrl.build.card import write_card
+from spatial_ssrl.build.estimate import Cost, Estimate, estimate
 from spatial_ssrl.build.local import run_local
 from spatial_ssrl.build.plan import Plan
 from spatial_ssrl.build.recipe import Recipe
 from spatial_ssrl.build.store import claim, close_store, is_finished, merge_accounts, read_manifest, unfinished
 from spatial_ssrl.errors import DatasetError
 
-__all__ = ["Plan", "Recipe", "Report", "build", "read_manifest"]
+__all__ = ["Cost", "Estimate", "Plan", "Recipe", "Report", "build", "estimate", "read_manifest"]
 
 PACKAGES = ("spatial-ssrl", "numpy", "pillow", "pyarrow")
 """Packages whose versions can change a row's bytes."""
@@ -60,9 +61,9 @@ def build(
 
 def _make_shards(plan: Plan, out: Path, workers: int, progress: Callable[[int, int], None]) -> None:
     shards = unfinished(out, plan.shards)
-    done = plan.recipe.n - sum(sum(plan.shard_quotas(i).values()) for i in shards)
+    done = plan.rows - sum(sum(plan.shard_quotas(i).values()) for i in shards)
     if shards:
-        run_local(plan, out, shards, min(workers, len(shards)), lambda made: progress(done + made, plan.recipe.n))
+        run_local(plan, out, shards, min(workers, len(shards)), lambda made: progress(done + made, plan.rows))
 
 
 def _manifest(plan: Plan, account: dict[str, Any], command: str) -> dict[str, Any]:
