@@ -30,6 +30,7 @@ INTERRUPTED = 130
 GATE_FAILED = 1
 TABLE_WIDTH = 120
 Progress = Callable[[int, int], None]
+Engine = Literal["local", "ray"]
 
 
 def main() -> None:
@@ -93,6 +94,10 @@ def build(
     strict_inputs: Annotated[
         bool, typer.Option("--strict-inputs", help="Stop at the first file that cannot be used.")
     ] = False,
+    engine: Annotated[
+        Engine, typer.Option(help="Where shards are made: processes here, or tasks of a Ray cluster.")
+    ] = "local",
+    address: Annotated[str, typer.Option(help="Ray cluster: HOST:PORT, auto, or local to start one here.")] = "local",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan, and what it would take by a few rows drawn; write nothing.")
     ] = False,
@@ -101,7 +106,7 @@ def build(
     flags = {"sources": tuple(sources) if sources else None, "n": n, "seed": seed, "profile": profile}
     if dry_run:
         return _print_plan(recipe, flags, workers)
-    _build(recipe, flags, out, workers, strict_inputs)
+    _build(recipe, flags, out, workers, strict_inputs=strict_inputs, engine=engine, address=address)
     print(f"next: spatial-ssrl report {out} --out {out}/report.html")
 
 
@@ -247,12 +252,12 @@ def _resumable(remedy: str) -> Iterator[None]:
         raise SystemExit(INTERRUPTED) from None
 
 
-def _build(recipe: Path | None, flags: dict[str, Any], out: Path, workers: int, strict_inputs: bool = False) -> None:
+def _build(recipe: Path | None, flags: dict[str, Any], out: Path, workers: int, **settings: Any) -> None:
     from spatial_ssrl import build as room
 
     wanted, command = room.Recipe.create(recipe, flags), shlex.join(["spatial-ssrl", *sys.argv[1:]])
     with _progress("building rows", "the same command goes on where it stopped") as progress:
-        report = room.build(wanted, out, workers, command, progress, strict_inputs)
+        report = room.build(wanted, out, workers, command, progress, **settings)
     _print_build(report)
     print(f"{report.rows} rows in {out}")
 
