@@ -44,7 +44,7 @@ THIRD_PARTY = {
     "row": {"pyarrow"},
     "tasks": {"numpy", "jaxtyping", "PIL"},
     "sources": {"numpy", "jaxtyping", "pyarrow", "h5py", "fsspec"},
-    "build": {"numpy", "pydantic"},
+    "build": {"numpy", "pydantic", "ray"},
     "audit": {"numpy", "PIL", "pyarrow", "sklearn", "scipy", "imagehash"},
     "statistics": set(),
     "reward": set(),
@@ -61,6 +61,7 @@ HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "h5py", "jinja2", "
     "av",
     "openpyxl",
     "vllm",
+    "ray",
 }
 
 

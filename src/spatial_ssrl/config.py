@@ -25,7 +25,8 @@ def load_config(kind: type[C], file: Path | None, flags: Mapping[str, Any]) -> C
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc'])) or kind.__name__}: {e['msg']}" for e in error.errors()]
+        told = [e for e in error.errors() if e["type"] != "default_factory_not_called"]  # a default of a faulty value
+        lines = [f"  {'.'.join(map(str, e['loc'])) or kind.__name__}: {e['msg']}" for e in told]
         raise RecipeError(f"{file or 'the options'} cannot be used:\n" + "\n".join(lines)) from None
 
 

@@ -6,6 +6,7 @@ schema carries the Hugging Face feature description that says so.
 
 import json
 import re
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -88,9 +89,9 @@ def row_id(seed: int, split: str, profile: str, task: str, variant: str, scene_i
 
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:
-    """Write a shard under a temporary name, then rename it: a file that exists is whole."""
+    """Write a shard under a temporary name of its own, then rename it: a file that exists is whole."""
     table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     pq.write_table(table, temporary, compression="zstd", row_group_size=ROW_GROUP, write_page_index=True)
     temporary.replace(path)
 

@@ -23,6 +23,7 @@ from spatial_ssrl.row import SCHEMA, read_rows
 from spatial_ssrl.scene import decode_rgb
 from spatial_ssrl.tasks import TASKS
 
+ROOT = Path(__file__).parents[2]
 ROOMS = "synthetic:30?size=160x120"
 PAPER = ("--profile", "paper")
 SMALL = ("--n", "90", "--seed", "3")
@@ -285,6 +286,10 @@ def test_blank_pictures_are_dropped_with_a_reason(tmp_path, cli):
             'sources = ["x"]\n[[tasks]]\ntask = "flip"\nvariant = "9x9"',
             "unknown variant '9x9' of flip; known: 2x2, 2x2-turned",
         ),
+        (
+            'sources = ["x"]\ntasks = [{ task = "flip", variant = "2x2", count = 3 }, { task = "crop", variant = "square"}]',
+            "a count, or none; without one: crop/square",
+        ),
         ('sources = ["x"]\nprofile = "easy"', "unknown profile 'easy'; known: paper"),
         ('sources = ["x"]\n[splits]\ntrain = 0.5', "sum to 1"),
         ('sources = ["x"]\n[splits]\n"../x" = 1.0', "letters and digits"),
@@ -317,6 +322,55 @@ def test_apportion_sums_and_stays_within_one_of_its_share():
         parts = apportion(total, weights)
         assert sum(parts.values()) == total
         assert all(abs(n - total * weights[s] / sum(weights.values())) < 1 for s, n in parts.items())
+
+
+def published(**flags):
+    return Plan.create(Recipe.create(ROOT / "recipes" / "spatial-ssrl-81k.toml", {"sources": ("synthetic:20",), **flags}))
+
+
+def rows_of_variants(plan):
+    totals = Counter()
+    for (_, entry), n in plan.quotas.items():
+        totals[entry.name] += n
+    return totals
+
+
+def test_the_published_recipe_has_the_published_counts():
+    counts = rows_of_variants(published())
+    assert (counts["shuffle/2x2"], counts["shuffle/2x2-masked"]) == (4000, 4028)
+    assert counts["shuffle/1x3"] + counts["shuffle/1x4"] == 4991
+    assert counts["shuffle/3x1"] + counts["shuffle/4x1"] == 3009
+    assert (counts["flip/2x2"], counts["crop/square"], counts["depth/order3"]) == (4005, 20_200, 20_620)
+    assert counts["position/single"] + counts["position/diagonal"] == 20_200
+    assert sum(counts.values()) == 81_053
+
+
+def test_counts_stay_exact_in_uneven_splits():
+    plan = published(splits={"train": 0.937, "validation": 0.023, "test": 0.04})
+    assert rows_of_variants(plan) == rows_of_variants(published())
+    for split, share in plan.recipe.splits.items():
+        assert abs(sum(n for (s, _), n in plan.quotas.items() if s == split) - share * 81_053) < 1
+
+
+def test_another_number_scales_the_counts():
+    counts = rows_of_variants(published(n=811))
+    assert sum(counts.values()) == 811
+    assert counts["crop/square"] == 202
+
+
+def test_counts_that_no_source_serves_are_not_handed_on(tmp_path):
+    Image.new("RGB", (100, 100)).save(tmp_path / "a.png")
+    plan = published(sources=(str(tmp_path),))
+    assert rows_of_variants(plan)["crop/square"] == 20_200
+    assert plan.rows == 81_053 - 20_620 - 20_200
+
+
+def test_a_dry_run_measures_and_writes_nothing(recipe, tmp_path, cli):
+    done = cli("build", "--recipe", recipe, *SMALL, "--dry-run", "--out", tmp_path / "x")
+    assert done.returncode == 0, done.stderr
+    assert "90 rows in 5 shards from 30 scenes" in done.stdout
+    assert "minutes of CPU" in done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_shards_share_every_quota_and_no_scene_in_a_round():

@@ -2,19 +2,27 @@
 
 import platform
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from spatial_ssrl.build.card import write_card
-from spatial_ssrl.build.local import run_local
+from spatial_ssrl.build.engine import Pool, run_shards
+from spatial_ssrl.build.estimate import Cost, Estimate, estimate
+from spatial_ssrl.build.local import local_pool
 from spatial_ssrl.build.plan import Plan
+from spatial_ssrl.build.ray import LOCAL, ray_pool
 from spatial_ssrl.build.recipe import Recipe
-from spatial_ssrl.build.store import claim, close_store, is_finished, merge_accounts, read_manifest, unfinished
+from spatial_ssrl.build.store import claim, close_store, forget_state, is_finished, merge_accounts, read_manifest, unfinished
 from spatial_ssrl.errors import DatasetError
 
-__all__ = ["Plan", "Recipe", "Report", "build", "read_manifest"]
+__all__ = ["Cost", "Estimate", "Plan", "Recipe", "Report", "build", "estimate", "read_manifest"]
+
+Engine = Literal["local", "ray"]
+PoolOf = Callable[[Plan, Path, int], AbstractContextManager[Pool]]
 
 PACKAGES = ("spatial-ssrl", "numpy", "pillow", "pyarrow")
 """Packages whose versions can change a row's bytes."""
@@ -39,18 +47,23 @@ def build(
     command: str,
     progress: Callable[[int, int], None],
     strict_inputs: bool = False,
+    engine: Engine = "local",
+    address: str = LOCAL,
 ) -> Report:
     """Build the dataset that a recipe describes in the folder `out`, or finish what is there.
 
-    `progress` gets rows made and rows planned. Rows depend on the recipe and the sources alone: the
-    number of workers and interruptions change no byte of them. With `strict_inputs` the first file that
-    cannot be used ends the build; else it is skipped and listed in the manifest. Raises SourceError, RecipeError or
-    DatasetError.
+    `progress` gets rows made and rows planned. Rows depend on the recipe and the sources alone: the engine, the
+    number of workers and interruptions change no byte of them. `address` is the cluster of engine ray, or "local" for
+    one that is started here. With `strict_inputs` the first file that cannot be used ends the build; else it is skipped
+    and listed in the manifest. Raises SourceError, RecipeError, DatasetError or MissingExtraError.
     """
     plan = Plan.create(recipe, strict_inputs)
-    if not is_finished(plan, out):
+    if is_finished(plan, out):
+        forget_state(out)
+    else:
         with claim(plan, out):
-            _make_shards(plan, out, workers, progress)
+            pool = partial(ray_pool, address=address) if engine == "ray" else local_pool
+            _make_shards(plan, out, workers, pool, progress)
             manifest = _manifest(plan, merge_accounts(out, plan.shards), command)
             if not manifest["counts"]:
                 raise DatasetError(f"no row could be made; {_why(manifest)}")
@@ -58,11 +71,11 @@ def build(
     return Report(out, read_manifest(out))
 
 
-def _make_shards(plan: Plan, out: Path, workers: int, progress: Callable[[int, int], None]) -> None:
-    shards = unfinished(out, plan.shards)
-    done = plan.recipe.n - sum(sum(plan.shard_quotas(i).values()) for i in shards)
-    if shards:
-        run_local(plan, out, shards, min(workers, len(shards)), lambda made: progress(done + made, plan.recipe.n))
+def _make_shards(plan: Plan, out: Path, workers: int, pool: PoolOf, progress: Callable[[int, int], None]) -> None:
+    if shards := unfinished(out, plan.shards):
+        done = plan.rows - sum(sum(plan.shard_quotas(i).values()) for i in shards)
+        with pool(plan, out, min(workers, len(shards))) as started:
+            run_shards(plan, out, shards, started, lambda made: progress(done + made, plan.rows))
 
 
 def _manifest(plan: Plan, account: dict[str, Any], command: str) -> dict[str, Any]:

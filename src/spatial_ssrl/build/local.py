@@ -1,76 +1,89 @@
-"""The local engine: shards made by processes of this machine."""
+"""The local engine: processes of this machine, each with a pipe by which it gets shards and reports."""
 
 import multiprocessing
+import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.sharedctypes import Synchronized
-from multiprocessing.synchronize import Event
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from spatial_ssrl.build.engine import attempt
 from spatial_ssrl.build.plan import Plan
-from spatial_ssrl.build.shard import make_shard
-from spatial_ssrl.build.store import finish_shard
-from spatial_ssrl.errors import DatasetError
 
 POLL_SECONDS = 0.1
 
 
-class Stopped(Exception):
-    """Raised inside a worker when the run was interrupted."""
+class Processes:
+    """A pool of processes of this machine, started when they are needed."""
+
+    def __init__(self, plan: Plan, out: Path, workers: int) -> None:
+        self.plan, self.out, self.slots = plan, out, workers
+        self.context = multiprocessing.get_context("spawn")
+        self.idle: list[tuple[SpawnProcess, Connection]] = []
+        self.busy: dict[Connection, tuple[SpawnProcess, int]] = {}
+
+    def start(self, index: int, banned: frozenset[str]) -> None:
+        process, pipe = self.idle.pop() if self.idle else self._spawn()
+        self.busy[pipe] = process, index
+        with suppress(OSError):  # it died while idle: its pipe's end tells `wait`
+            pipe.send((index, banned))
+
+    def wait(self) -> Iterator[tuple[int, bool]]:
+        for pipe in wait(list(self.busy), POLL_SECONDS):
+            assert isinstance(pipe, Connection)
+            process, index = self.busy.pop(pipe)
+            try:
+                error = pipe.recv()
+            except (EOFError, OSError):
+                process.join()
+                yield index, False
+                continue
+            self.idle.append((process, pipe))
+            if error:
+                raise error
+            yield index, True
+
+    def close(self) -> None:
+        """End all processes at once; a file that exists is whole."""
+        everyone = [process for process, _ in (*self.idle, *self.busy.values())]
+        for process in everyone:
+            process.kill()
+        for process in everyone:
+            process.join()
+
+    def _spawn(self) -> tuple[SpawnProcess, Connection]:
+        ours, theirs = self.context.Pipe()
+        process = self.context.Process(target=_serve, args=(self.plan, self.out, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        return process, ours
 
 
-def run_local(plan: Plan, out: Path, shards: Sequence[int], workers: int, progress: Callable[[int], None]) -> None:
-    """Make the shards and write them under `out`; `progress` gets the number of rows made so far.
-
-    An interrupt stops the workers at their next row; shards that are finished stay finished.
-    Raises DatasetError when a worker dies.
-    """
-    context = multiprocessing.get_context("spawn")
-    made, stop = context.Value("q", 0), context.Event()
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (plan, out, made, stop))
+@contextmanager
+def local_pool(plan: Plan, out: Path, workers: int) -> Iterator[Processes]:
+    """Processes of this machine, ended when the block is left."""
+    pool = Processes(plan, out, workers)
     try:
-        for _ in _watch([pool.submit(_make, index) for index in shards]):
-            progress(made.value)
-    except BrokenProcessPool:
-        raise DatasetError(
-            "a worker process died, most likely for lack of memory; finished shards are kept: "
-            "run the same command again with fewer --workers"
-        ) from None
+        yield pool
     finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
+        pool.close()
 
 
-def _watch(futures: list[Future[None]]) -> Iterator[None]:
-    """Yield every now and then until all are done; raise what the first failing one raised."""
-    pending = set(futures)
-    while pending:
-        done, pending = wait(pending, POLL_SECONDS, FIRST_COMPLETED)
-        for future in done:
-            future.result()
-        yield
-
-
-_plan: Plan
-_out: Path
-_made: "Synchronized[int]"
-_stop: Event
-
-
-def _start_worker(plan: Plan, out: Path, made: "Synchronized[int]", stop: Event) -> None:
-    global _plan, _out, _made, _stop
+def _serve(plan: Plan, out: Path, pipe: Connection) -> None:
+    """Make the shards that the pipe names until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _plan, _out, _made, _stop = plan, out, made, stop
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    while True:
+        index, banned = pipe.recv()
+        pipe.send(attempt(plan, out, index, banned))
 
 
-def _make(index: int) -> None:
-    finish_shard(_out, index, _plan.shards, make_shard(_plan, index, _tick))
-
-
-def _tick(rows: int) -> None:
-    if _stop.is_set():
-        raise Stopped
-    with _made.get_lock():
-        _made.value += rows
+def _end_with_parent() -> None:
+    """A run that was killed leaves no process that writes into its folder."""
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)

@@ -7,6 +7,7 @@ which scenes it may ask for rows. No scene is asked for the same k-th row by two
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 from spatial_ssrl.build.copies import find_copies
 from spatial_ssrl.build.recipe import Entry, Recipe
@@ -15,6 +16,7 @@ from spatial_ssrl.rng import digest, generator
 from spatial_ssrl.sources import Source, open_source
 from spatial_ssrl.tasks import TASKS
 
+K = TypeVar("K")
 Slot = tuple[str, Entry]
 """A split and a variant: what a row counts for."""
 
@@ -64,21 +66,36 @@ class Plan:
         return tuple(e for e in self.recipe.tasks if e not in self.entries)
 
     @property
+    def rows(self) -> int:
+        return sum(self.quotas.values())
+
+    @property
     def shards(self) -> int:
-        return -(-self.recipe.n // self.recipe.rows_per_shard)
+        return -(-self.rows // self.recipe.rows_per_shard)
 
     @cached_property
     def rows_a_visit(self) -> int:
         """Rows of different variants to take from a scene while it is decoded, so that all scenes are used."""
-        return -(-self.recipe.n // len(self.refs))
+        return -(-self.rows // len(self.refs))
 
     @cached_property
     def quotas(self) -> dict[Slot, int]:
-        """Rows of each variant in each split; they sum to the recipe's n."""
-        weights = {
-            (split, entry): share * entry.weight for split, share in self.recipe.splits.items() for entry in self.entries
-        }
-        return apportion(self.recipe.n, weights)
+        """Rows of each variant in each split; those of a variant sum to its count, and all to the recipe's n.
+
+        What no source can serve is left out of the counts, while weights hand its rows to the other variants.
+        """
+        splits, counted = self.recipe.splits, self.recipe.tasks[0].count
+        shares = {entry: entry.share for entry in (self.recipe.tasks if counted else self.entries)}
+        quotas: dict[Slot, int] = {}
+        owed = dict.fromkeys(splits, 0.0)  # what rounding has kept from a split so far, or below 0, given it too much
+        for entry, count in apportion(self.recipe.n, shares).items():
+            if entry not in self.entries:
+                continue
+            owed = {split: owed[split] + share * count for split, share in splits.items()}
+            parts = apportion(count, {split: max(0.0, rows) for split, rows in owed.items()}) if count else {}
+            quotas |= {(split, entry): rows for split, rows in parts.items()}
+            owed = {split: owed[split] - parts.get(split, 0) for split in splits}
+        return quotas
 
     def shard_quotas(self, shard: int) -> dict[Slot, int]:
         """This shard's part of every quota."""
@@ -129,7 +146,7 @@ def split_of(scene_id: str, splits: Mapping[str, float]) -> str:
     return name
 
 
-def apportion(total: int, weights: Mapping[Slot, float]) -> dict[Slot, int]:
+def apportion(total: int, weights: Mapping[K, float]) -> dict[K, int]:
     """Whole numbers in proportion to the weights that sum to `total`: largest remainders round up."""
     scale = total / sum(weights.values())
     parts = {slot: int(weight * scale) for slot, weight in weights.items()}

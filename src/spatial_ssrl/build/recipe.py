@@ -11,16 +11,23 @@ from spatial_ssrl.errors import RecipeError
 from spatial_ssrl.tasks import PROFILES, TASKS, make_task, offered
 
 DEFAULT_PROFILE = "strict"
+DEFAULT_ROWS = 2000
 
 
 class Entry(BaseModel):
-    """One variant of a task and its weight: its share of the rows is its weight over the sum."""
+    """One variant of a task and its share of the rows: a count, or a weight over the sum of all weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: str
     variant: str
     weight: float = Field(default=1.0, gt=0)
+    count: int | None = Field(default=None, ge=1)
+    """Rows of this variant; either all variants of a recipe have a count, or none has."""
+
+    @property
+    def share(self) -> float:
+        return self.count or self.weight
 
     @property
     def name(self) -> str:
@@ -43,8 +50,6 @@ class Recipe(BaseModel):
 
     sources: tuple[str, ...] = Field(min_length=1)
     """SOURCE texts, see `spatial_ssrl.sources.open_source`."""
-    n: int = Field(default=2000, ge=1)
-    """Rows in all splits together."""
     seed: int = 0
     profile: str = DEFAULT_PROFILE
     max_side: int = Field(default=1024, ge=64)
@@ -55,6 +60,8 @@ class Recipe(BaseModel):
     splits: dict[str, float] = Field(default={"train": 0.8, "validation": 0.1, "test": 0.1}, min_length=1)
     """Shares of the scenes, and of the rows."""
     tasks: tuple[Entry, ...] = Field(default_factory=lambda given: all_variants(given["profile"]), min_length=1)
+    n: int = Field(default_factory=lambda given: sum(entry.count or 0 for entry in given["tasks"]) or DEFAULT_ROWS, ge=1)
+    """Rows in all splits together; the sum of the counts, or 2000. Another number scales the counts."""
 
     @field_validator("profile")
     @classmethod
@@ -70,6 +77,9 @@ class Recipe(BaseModel):
             make_task(entry.task, entry.variant, self.profile)
         if len(set(names)) < len(names):
             raise RecipeError(f"a variant is listed twice in {', '.join(names)}")
+        uncounted = [entry.name for entry in self.tasks if entry.count is None]
+        if 0 < len(uncounted) < len(names):
+            raise RecipeError(f"give all variants a count, or none; without one: {', '.join(uncounted)}")
         if any(share <= 0 for share in self.splits.values()) or abs(sum(self.splits.values()) - 1) > 1e-6:
             raise RecipeError(f"splits are positive shares that sum to 1; got {self.splits}")
         if not all(name.isalnum() for name in self.splits):

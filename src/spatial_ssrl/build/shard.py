@@ -32,14 +32,17 @@ class Shard:
     """Rows that could not be made, by split and variant."""
 
 
-def make_shard(plan: Plan, index: int, tick: Callable[[int], None]) -> Shard:
-    """Make one shard; `tick` gets the rows made since its last call, after every scene and row, and may raise."""
-    return _Maker(plan, index, tick).run()
+def make_shard(plan: Plan, index: int, visiting: Callable[[str, int], None], banned: frozenset[str] = frozenset()) -> Shard:
+    """Make one shard; `visiting` gets the name of each scene before it is decoded, and the rows made until then.
+
+    Scenes named in `banned` end the process that decodes them, and are skipped.
+    """
+    return _Maker(plan, index, visiting, banned).run()
 
 
 class _Maker:
-    def __init__(self, plan: Plan, index: int, tick: Callable[[int], None]) -> None:
-        self.plan, self.index, self.tick = plan, index, tick
+    def __init__(self, plan: Plan, index: int, visiting: Callable[[str, int], None], banned: frozenset[str]) -> None:
+        self.plan, self.index, self.visiting, self.banned = plan, index, visiting, banned
         self.missing = Counter(plan.shard_quotas(index))
         self.failures: Counter[tuple[SceneRef, Entry]] = Counter()
         self.splits: dict[SceneRef, str | None] = defaultdict(lambda: None)
@@ -71,17 +74,18 @@ class _Maker:
 
     def visit(self, ref: SceneRef, ks: range, with_depth: bool) -> None:
         """Decode a scene once and take rows of this round, of the variants that are wanted most."""
-        self.tick(0)
         source = self.plan.sources[ref.source]
+        name = ":".join(source.origin(ref.key))
+        self.visiting(name, len(self.shard.rows))
         try:
+            if name in self.banned:
+                raise SceneError("ends the process that decodes it")
             scene = source.load(ref.key, with_depth).fit(self.plan.recipe.max_side)
         except SceneError as error:
-            self.skip(ref, ":".join(source.origin(ref.key)), error)
+            self.skip(ref, name, error)
             return
         self.splits[ref] = split_of(scene.id, self.plan.recipe.splits)
-        for row in islice(self.rows(ref, scene, ks), self.plan.rows_a_visit):
-            self.shard.rows.append(row)
-            self.tick(1)
+        self.shard.rows.extend(islice(self.rows(ref, scene, ks), self.plan.rows_a_visit))
 
     def skip(self, ref: SceneRef, name: str, error: SceneError) -> None:
         """List a scene that cannot be used, and never ask it again."""

@@ -1,19 +1,25 @@
 """A dataset folder on disk: shards, the state of an unfinished build, the manifest, the card.
 
 DIR/data/train-00000-of-00004.parquet    rows
-DIR/manifest.json                        counts, drops, skipped files, versions; written last
+DIR/manifest.json                        counts, drops, skipped files, checksums, versions; written last
 DIR/README.md                            dataset card
-DIR/.build/                              an unfinished build: its fingerprint, and an account a shard
+DIR/.build/                              an unfinished build: its fingerprint, an account and a trail a shard
 """
 
+import errno
 import fcntl
+import hashlib
 import json
+import logging
+import os
+import platform
 import shutil
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from spatial_ssrl.build.plan import Plan
 from spatial_ssrl.build.shard import Shard
@@ -21,6 +27,8 @@ from spatial_ssrl.errors import DatasetError
 from spatial_ssrl.row import write_rows
 
 STATE = ".build"
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""How a file system without locks answers."""
 
 
 def is_finished(plan: Plan, out: Path) -> bool:
@@ -31,7 +39,7 @@ def is_finished(plan: Plan, out: Path) -> bool:
     finished = (out / "manifest.json").exists()
     fingerprint = out / STATE / "fingerprint"
     known = read_manifest(out)["fingerprint"] if finished else fingerprint.read_text() if fingerprint.exists() else None
-    if known is None and out.exists() and any(out.iterdir()):
+    if known is None and out.exists() and any(path.name != STATE for path in out.iterdir()):
         raise DatasetError(f"{out} is not empty and holds no build; choose another --out")
     if known not in (None, plan.fingerprint):
         raise DatasetError(f"{out} holds the rows of another recipe, seed or source; choose another --out, or delete it")
@@ -40,55 +48,91 @@ def is_finished(plan: Plan, out: Path) -> bool:
 
 @contextmanager
 def claim(plan: Plan, out: Path) -> Iterator[None]:
-    """Hold a folder, new or to be resumed, against other processes. Raises DatasetError when one holds it."""
-    (out / "data").mkdir(parents=True, exist_ok=True)
-    (out / STATE).mkdir(exist_ok=True)
-    with (out / STATE / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DatasetError(f"another process is building in {out}") from None
-        (out / STATE / "fingerprint").write_text(plan.fingerprint)
+    """Hold a folder, new or to be resumed, against other processes. Raises DatasetError when one holds it.
+
+    Where the file system has no locks, two runs both make all shards, with the same bytes and names of their own for
+    unfinished files.
+    """
+    (out / STATE).mkdir(parents=True, exist_ok=True)
+    with (out / STATE / "lock").open("a+") as lock:
+        _lock(lock, out)
+        _write(out / STATE / "fingerprint", plan.fingerprint)
+        (out / "data").mkdir(exist_ok=True)
+        for left in (*out.glob("data/.*.tmp"), *out.glob(f"{STATE}/.*.tmp")):
+            left.unlink(missing_ok=True)
         yield
+
+
+def _lock(lock: TextIO, out: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        raise DatasetError(f"another process is building in {out}: {lock.read() or 'one just started'}") from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    lock.truncate(0)
+    print(f"process {os.getpid()} of {platform.node()}", file=lock, flush=True)
 
 
 def finish_shard(out: Path, index: int, shards: int, shard: Shard) -> None:
     """Write a shard's rows, a file a split, and then the account that marks the shard as finished."""
+    files = {}
     for split in sorted({row["split"] for row in shard.rows}):
         rows = [row for row in shard.rows if row["split"] == split]
-        write_rows(rows, out / "data" / f"{split}-{index:05d}-of-{shards:05d}.parquet")
+        path = out / "data" / f"{split}-{index:05d}-of-{shards:05d}.parquet"
+        write_rows(rows, path)
+        files[path.name] = {"rows": len(rows), **_facts(path)}
     counts = Counter((row["split"], f"{row['task']}/{row['variant']}") for row in shard.rows)
     account = {"counts": nest(counts), "drops": nest(shard.drops), "skipped": shard.skipped, "short": nest(shard.short)}
-    path = _account(out, index)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(account, sort_keys=True))
-    temporary.replace(path)
+    _write(_account(out, index), json.dumps({**account, "files": files}, sort_keys=True))
 
 
 def unfinished(out: Path, shards: int) -> list[int]:
-    """Shards without an account."""
-    return [i for i in range(shards) if not _account(out, i).exists()]
+    """Shards without an account, or whose files are not what it says."""
+    return [i for i in range(shards) if not (_account(out, i).exists() and _is_whole(out, i))]
+
+
+def _is_whole(out: Path, index: int) -> bool:
+    for name, told in json.loads(_account(out, index).read_text())["files"].items():
+        path = out / "data" / name
+        if not path.exists() or {"rows": told["rows"], **_facts(path)} != told:
+            logging.getLogger(__name__).warning("%s is gone or not as it was written; it is made again", path)
+            return False
+    return True
+
+
+def _facts(path: Path) -> dict[str, str | int]:
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def merge_accounts(out: Path, shards: int) -> dict[str, Any]:
     """The sum of all shards' accounts."""
     totals: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in ("counts", "drops", "short")}
     skipped: dict[str, str] = {}
+    files: dict[str, dict[str, Any]] = {}
     for index in range(shards):
         account = json.loads(_account(out, index).read_text())
         skipped.update(account["skipped"])
+        files.update(account["files"])
         for name, total in totals.items():
             total.update({(a, b): n for a, inner in account[name].items() for b, n in inner.items()})
-    return {**{name: nest(total) for name, total in totals.items()}, "skipped": dict(sorted(skipped.items()))}
+    sums = {name: nest(total) for name, total in totals.items()}
+    return {**sums, "skipped": dict(sorted(skipped.items())), "files": dict(sorted(files.items()))}
 
 
 def close_store(out: Path, manifest: dict[str, Any], card: str) -> None:
     """Write card and manifest, and forget the state of the build."""
     (out / "README.md").write_text(card, encoding="utf-8")
-    temporary = out / "manifest.json.tmp"
-    temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(out / "manifest.json")
-    shutil.rmtree(out / STATE)
+    _write(out / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+    forget_state(out)
+
+
+def forget_state(out: Path) -> None:
+    """Delete the state of a build that is finished, where it is still there."""
+    shutil.rmtree(out / STATE, ignore_errors=True)
 
 
 def read_manifest(dataset: Path) -> dict[str, Any]:
@@ -109,6 +153,18 @@ def nest(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
     for (outer, inner), n in sorted(counts.items()):
         nested.setdefault(outer, {})[inner] = n
     return nested
+
+
+def trail_path(out: Path, index: int) -> Path:
+    """Where the process that makes a shard leaves word of the scene it is at."""
+    return out / STATE / f"trail-{index:05d}.json"
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file under a temporary name of its own, then rename it."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def _account(out: Path, index: int) -> Path:
