@@ -29,7 +29,7 @@ from reference import SCRIPTS, measure_reference
 from spatial_ssrl.build import Plan, Recipe, build
 from spatial_ssrl.build.engine import attempt
 from spatial_ssrl.rng import generator
-from spatial_ssrl.row import read_rows, splits_of
+from spatial_ssrl.row import read_rows
 from spatial_ssrl.scene import Scene, decode_rgb
 from spatial_ssrl.sources.rooms import render_room
 from spatial_ssrl.tasks import PROFILES, TASKS, offered
@@ -63,7 +63,9 @@ class Pictures:
     def recipe(self, task: str, profile: str, rows: int) -> Recipe:
         source = f"pairs:{self.folder}?image=image/*&depth=depth/*" if TASKS[task].needs_depth else f"{self.folder}/image"
         entries = [{"task": task, "variant": variant} for variant in offered(task, profile)]
-        return Recipe.create(None, {"sources": (source,), "n": rows, "profile": profile, "tasks": entries})
+        return Recipe.create(
+            None, {"sources": (source,), "n": rows, "profile": profile, "tasks": entries, "splits": {"train": 1.0}}
+        )
 
 
 def main() -> None:
@@ -93,16 +95,17 @@ def main() -> None:
 def render_rooms(folder: Path) -> Iterator[Pictures]:
     """Views of rendered rooms, the same ones at each size."""
     sets = [Pictures(name, folder / name) for name in SIZES]
-    if not folder.exists():
+    if not (folder / "whole").exists():
         for kind in ("image", "depth"):
             for pictures in sets:
-                (pictures.folder / kind).mkdir(parents=True)
+                (pictures.folder / kind).mkdir(parents=True, exist_ok=True)
         for room in range(ROOMS):
             whole = render_room(generator("bench", room), 2000, 1500)
             for view in range(VIEWS):
                 scene = cut_view(whole, *map(int, generator("bench", room, view).integers((401, 301))))
                 for pictures in sets:
                     store_scene(scene.fit(SIZES[pictures.name]), pictures, f"{room:02d}-{view}")
+        (folder / "whole").touch()
     yield from sets
 
 
@@ -140,7 +143,7 @@ def measure_row(pictures: Pictures, task: str, profile: str, rows: int) -> dict[
                     raise error
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
             peak = peak or peak_mb()
-            made = [row["images"] for split in splits_of(Path(out)) for row in read_rows(Path(out), split)]
+            made = [row["images"] for row in read_rows(out, "train")]
             times.append((cpu / len(made), codec_seconds(pictures, task, made), wall / len(made)))
     cpu, codec, wall = map(min, zip(*times, strict=True))
     return {

@@ -40,7 +40,7 @@ THIRD_PARTY = {
     "errors": set(),
     "rng": {"numpy"},
     "grammar": set(),
-    "scene": {"numpy", "jaxtyping", "PIL", "h5py"},
+    "scene": {"numpy", "jaxtyping", "PIL", "h5py", "simplejpeg"},
     "row": {"pyarrow"},
     "tasks": {"numpy", "jaxtyping", "PIL"},
     "sources": {"numpy", "jaxtyping", "pyarrow", "h5py", "fsspec"},

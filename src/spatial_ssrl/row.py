@@ -90,9 +90,10 @@ def row_id(seed: int, split: str, profile: str, task: str, variant: str, scene_i
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:
     """Write a shard under a temporary name of its own, then rename it: a file that exists is whole."""
-    table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    pq.write_table(table, temporary, compression="zstd", row_group_size=ROW_GROUP, write_page_index=True)
+    with pq.ParquetWriter(temporary, SCHEMA, compression="zstd", write_page_index=True) as writer:
+        for start in range(0, len(rows), ROW_GROUP):
+            writer.write_table(pa.Table.from_pylist(list(rows[start : start + ROW_GROUP]), schema=SCHEMA))
     temporary.replace(path)
 
 

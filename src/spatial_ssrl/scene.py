@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import simplejpeg
 from jaxtyping import Float32, UInt8
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from spatial_ssrl.errors import MissingExtraError, SceneError
 
@@ -23,6 +24,9 @@ MIN_SIDE = 64
 
 MAX_PIXELS = 89_478_485
 """Larger pictures are refused as decompression bombs (Pillow's own limit, 1 GiB of RGB and alpha)."""
+
+CLOSE = 0.9
+"""A JPEG that can be decoded at this share of the wanted size, or more, is not scaled any further."""
 
 DepthUnit = Literal["metre", "relative"]
 RGB = UInt8[np.ndarray, "_ _ 3"]
@@ -66,9 +70,9 @@ class Scene:
     @cached_property
     def id(self) -> str:
         """Hash of the decoded pixels, 32 hexadecimal digits."""
-        h = hashlib.blake2b(repr(self.rgb.shape).encode(), digest_size=16)
+        h = hashlib.sha256(repr(self.rgb.shape).encode())  # several times as fast as others where processors have it
         h.update(np.ascontiguousarray(self.rgb).data)
-        return h.hexdigest()
+        return h.hexdigest()[:32]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -81,13 +85,13 @@ class Scene:
         Raises SceneError with reason "too small" for a picture so long that nothing legible is left.
         """
         width, height = self.size
-        scale = max_side / max(width, height)
-        if scale >= 1:
-            return self
+        scale = min(1.0, max_side / max(width, height))
         new = (round(width * scale), round(height * scale))
         if min(new) < MIN_SIDE:
             raise SceneError("too small", f"{new[0]} x {new[1]} when scaled, shorter side under {MIN_SIDE}")
-        rgb = np.asarray(Image.fromarray(self.rgb).resize(new))
+        if scale == 1:
+            return self
+        rgb = np.asarray(Image.fromarray(self.rgb).resize(new, Image.Resampling.HAMMING))
         intrinsics = self.intrinsics and self.intrinsics.scaled(new[0] / width, new[1] / height)
         depth = None if self.depth is None else resize_depth(self.depth, new)
         return replace(self, rgb=rgb, depth=depth, intrinsics=intrinsics)
@@ -101,9 +105,10 @@ def resize_depth(depth: Depth, size: tuple[int, int]) -> Depth:
     return depth[rows[:, None], columns]
 
 
-def decode_rgb(data: bytes, min_side: int = 1) -> RGB:
+def decode_rgb(data: bytes, min_side: int = 1, max_side: int | None = None) -> RGB:
     """Decode a picture of any mode to sRGB, first frame, EXIF orientation applied, shorter side at least `min_side` px.
 
+    A JPEG with a longer side above `max_side` is decoded at that many eighths of its size which come close to it.
     Raises SceneError with reason "not a picture", "truncated or damaged", "too many pixels", "too small" or
     "unknown colour mode".
     """
@@ -113,8 +118,8 @@ def decode_rgb(data: bytes, min_side: int = 1) -> RGB:
         try:
             with Image.open(io.BytesIO(data)) as image:
                 _check_size(image, min_side)
-                image.load()
-                rgb = _to_rgb(ImageOps.exif_transpose(image))
+                rgb = _decode_jpeg(data, _eighths(max(image.size), max_side)) if _is_plain_jpeg(image) else None
+                return np.asarray(_to_rgb(ImageOps.exif_transpose(image))) if rgb is None else rgb
         except SceneError:
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -123,7 +128,34 @@ def decode_rgb(data: bytes, min_side: int = 1) -> RGB:
             raise SceneError("not a picture", f"{len(data)} bytes") from None
         except Exception as error:  # decoders of damaged files raise whatever they stumble over
             raise SceneError("truncated or damaged", f"{type(error).__name__}: {error}") from None
-    return np.asarray(rgb)
+
+
+def _is_plain_jpeg(image: Image.Image) -> bool:
+    """Whether the pixels of a JPEG are what is asked for: no colour profile, nothing to turn."""
+    plain = image.format in ("JPEG", "MPO") and image.mode == "RGB" and not _has_profile(image)
+    return plain and image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+
+
+def _has_profile(image: Image.Image) -> bool:
+    """Whether there is an embedded colour profile that is not sRGB."""
+    return b"sRGB" not in (image.info.get("icc_profile") or b"sRGB")
+
+
+def _eighths(longer: int, max_side: int | None) -> int:
+    """At how many eighths of its size a JPEG with this longer side is decoded, so that little or nothing is left to scale."""
+    if max_side is None or longer <= max_side:
+        return 8
+    below = 8 * max_side // longer
+    return below if longer * below / 8 >= CLOSE * max_side else below + 1
+
+
+def _decode_jpeg(data: bytes, eighths: int) -> RGB | None:
+    """A JPEG at some eighths of its size; None where it is damaged, and Pillow may yet make something of it."""
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+        return simplejpeg.decode_jpeg(data, "RGB", min_width=width * eighths // 8, min_height=height * eighths // 8)
+    except ValueError:
+        return None
 
 
 def _check_size(image: Image.Image, min_side: int) -> None:
@@ -155,12 +187,11 @@ def _to_8_bit(grey: np.ndarray) -> UInt8[np.ndarray, "h w"]:
 
 def _apply_profile(image: Image.Image) -> Image.Image:
     """To sRGB through the embedded colour profile, where there is a usable one that is not sRGB."""
-    profile = image.info.get("icc_profile")
     try:
         if image.mode == "LAB":
             source = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
-        elif profile and b"sRGB" not in profile and image.mode in ("RGB", "CMYK"):
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        elif _has_profile(image) and image.mode in ("RGB", "CMYK"):
+            source = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
         else:
             return image.convert("RGB")
         converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
@@ -190,8 +221,10 @@ def read_depth(path: Path, *, scale: float = 1.0, invalid: tuple[float, ...] = (
     if depth.ndim != 2 or depth.dtype.kind not in "uif" or depth.size > MAX_PIXELS:
         raise SceneError("unreadable depth", f"{path.name}: shape {depth.shape}, type {depth.dtype}")
     with np.errstate(invalid="ignore"):  # bytes of a damaged file can be a NaN that signals
-        bad = ~np.isfinite(depth) | (depth <= 0) | np.isin(depth, invalid)
-        return np.where(bad, np.float32(np.nan), (depth / scale).astype(np.float32))
+        known = (depth > 0) & (depth < np.inf)
+        for value in invalid:
+            known &= depth != value
+        return np.where(known, (depth / scale).astype(np.float32), np.float32(np.nan))
 
 
 def _read_array(path: Path, key: str) -> np.ndarray:
@@ -223,6 +256,4 @@ def _limited(opened: Any, values: int) -> Any:
 
 def encode_jpeg(rgb: RGB) -> bytes:
     """The picture as a JPEG of quality 95 without chroma subsampling: no trace to be seen at 1:1."""
-    buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, "JPEG", quality=95, subsampling=0)
-    return buffer.getvalue()
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(rgb), quality=95, colorspace="RGB", colorsubsampling="444")

@@ -73,4 +73,4 @@ def _is_repeat(params: Params, scene: Scene, task: Task[Any], earlier: list[np.r
 
 
 def _encode(rgb: RGB, path: str) -> Image:
-    return Image(bytes=encode_jpeg(np.ascontiguousarray(rgb)), path=path)
+    return Image(bytes=encode_jpeg(rgb), path=path)

@@ -87,14 +87,16 @@ class Mourner:
 
 def attempt(plan: Plan, out: Path, index: int, banned: frozenset[str]) -> Exception | None:
     """Make and store a shard in this process, skipping banned scenes. Errors are returned, to travel between processes."""
-    trail = trail_path(out, index)
 
     def leave(scene: str, rows: int) -> None:
         signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS_A_VISIT)
-        trail.write_text(json.dumps([scene, rows]))
+        trail.seek(0)
+        trail.write(json.dumps([scene, rows]))
+        trail.truncate()
 
     try:
-        finish_shard(out, index, plan.shards, make_shard(plan, index, leave, banned))
+        with trail_path(out, index).open("w") as trail:  # opening a file for every scene would cost 1 ms each
+            finish_shard(out, index, plan.shards, make_shard(plan, index, leave, banned))
     except OSError as error:
         return DatasetError(f"cannot write in {out}: {error}; finished shards are kept: the same command goes on from them")
     except Exception as error:

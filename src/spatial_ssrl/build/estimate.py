@@ -65,11 +65,11 @@ def estimate(plan: Plan) -> Estimate:
 
 def _load(plan: Plan, with_depth: bool) -> list[Scene]:
     """The first scenes that a build visits and that can be used."""
-    scenes = []
+    scenes, max_side = [], plan.recipe.max_side
     refs = (ref for i in range(plan.shards) for ref in plan.deal(i, 0) if ref.has_depth or not with_depth)
     for ref in islice(refs, SCENES):
         try:
-            scenes.append(plan.sources[ref.source].load(ref.key, with_depth).fit(plan.recipe.max_side))
+            scenes.append(plan.sources[ref.source].load(ref.key, with_depth, max_side).fit(max_side))
         except SceneError:
             continue
     return scenes

@@ -74,13 +74,13 @@ class _Maker:
 
     def visit(self, ref: SceneRef, ks: range, with_depth: bool) -> None:
         """Decode a scene once and take rows of this round, of the variants that are wanted most."""
-        source = self.plan.sources[ref.source]
+        source, max_side = self.plan.sources[ref.source], self.plan.recipe.max_side
         name = ":".join(source.origin(ref.key))
         self.visiting(name, len(self.shard.rows))
         try:
             if name in self.banned:
                 raise SceneError("ends the process that decodes it")
-            scene = source.load(ref.key, with_depth).fit(self.plan.recipe.max_side)
+            scene = source.load(ref.key, with_depth, max_side).fit(max_side)
         except SceneError as error:
             self.skip(ref, name, error)
             return

@@ -61,11 +61,11 @@ class Tar(PathSource):
             return None
         return Span(self.files.path(member[0]), *member[1:])
 
-    def load(self, key: str, with_depth: bool = True) -> Scene:
+    def load(self, key: str, with_depth: bool = True, max_side: int | None = None) -> Scene:
         member = self.members[key]
         if member is None:
             raise SceneError("damaged archive", key)
-        return Scene(decode_rgb(self.files.read(*member), MIN_SIDE), origin=self.origin(key))
+        return Scene(decode_rgb(self.files.read(*member), MIN_SIDE, max_side), origin=self.origin(key))
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Table(PathSource):
     def span(self, key: str) -> Span | None:
         return None
 
-    def load(self, key: str, with_depth: bool = True) -> Scene:
+    def load(self, key: str, with_depth: bool = True, max_side: int | None = None) -> Scene:
         if key.endswith(self.suffix):
             raise SceneError("damaged table", key)
         name, _, row = key.rpartition("#")
@@ -121,7 +121,7 @@ class Table(PathSource):
             raise
         except Exception as error:
             raise SceneError("damaged table", f"{name}: {error}") from None
-        return Scene(decode_rgb(self._to_bytes(cell, name), MIN_SIDE), origin=self.origin(key))
+        return Scene(decode_rgb(self._to_bytes(cell, name), MIN_SIDE, max_side), origin=self.origin(key))
 
     def _to_bytes(self, cell: Any, name: str) -> bytes:
         data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)

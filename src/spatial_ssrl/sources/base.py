@@ -44,8 +44,11 @@ class Source(ABC):
         return None
 
     @abstractmethod
-    def load(self, key: str, with_depth: bool = True) -> Scene:
-        """The scene of a key, without its depth unless asked for. Raises SceneError when its files cannot be used."""
+    def load(self, key: str, with_depth: bool = True, max_side: int | None = None) -> Scene:
+        """The scene of a key, without its depth unless asked for. Raises SceneError when its files cannot be used.
+
+        A picture whose longer side is above `max_side` may come smaller, yet hardly below that; `Scene.fit` does the rest.
+        """
 
     def origin(self, key: str) -> tuple[str, str]:
         """Layout and key as rows and manifest name a scene."""
@@ -79,9 +82,9 @@ class PathSource(Source):
     def span(self, key: str) -> Span | None:
         return None if is_url(self.files.place(key)) else Span(self.files.path(key))
 
-    def read_rgb(self, name: str) -> RGB:
-        """Decode a picture file. Raises SceneError."""
-        return decode_rgb(self.files.read(name), MIN_SIDE)
+    def read_rgb(self, name: str, max_side: int | None = None) -> RGB:
+        """Decode a picture file, see `decode_rgb`. Raises SceneError."""
+        return decode_rgb(self.files.read(name), MIN_SIDE, max_side)
 
     def require(self, keys: list[str]) -> list[str]:
         """The keys, or a SourceError that says what was looked for and what is there."""

@@ -23,8 +23,8 @@ class Folder(PathSource):
         wanted = (*IMAGE_SUFFIXES, "/")  # a folder that cannot be listed is counted among the files that cannot be used
         return self.require([name for name in self.files.list() if name.lower().endswith(wanted)])
 
-    def load(self, key: str, with_depth: bool = True) -> Scene:
-        return Scene(self.read_rgb(key), origin=self.origin(key))
+    def load(self, key: str, with_depth: bool = True, max_side: int | None = None) -> Scene:
+        return Scene(self.read_rgb(key, max_side), origin=self.origin(key))
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,7 @@ class Nyu(LocalSource):
     def span(self, key: str) -> Span | None:
         return None
 
-    def load(self, key: str, with_depth: bool = True) -> Scene:
+    def load(self, key: str, with_depth: bool = True, max_side: int | None = None) -> Scene:
         name, _, number = key.rpartition("#")
         try:
             with _open_h5(self.files.path(name)) as file:
@@ -246,7 +246,7 @@ class NyuSync(PairSource):
     def read(self, name: str) -> Depth:
         return read_depth(self.files.path(name), scale=1000)
 
-    def load(self, key: str, with_depth: bool = True) -> Scene:
+    def load(self, key: str, with_depth: bool = True, max_side: int | None = None) -> Scene:
         scene = super().load(key, with_depth)
         return _cut_nyu(scene.rgb, scene.depth, scene.intrinsics, scene.origin)
 

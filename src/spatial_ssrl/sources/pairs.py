@@ -77,7 +77,7 @@ class PairSource(LocalSource):
             raise SourceError(f"{self.name}: {self.files.only} is a file; expected a folder with {self.looked_for}")
         return self.require(list(self.pairs))
 
-    def load(self, key: str, with_depth: bool = True) -> Scene:
+    def load(self, key: str, with_depth: bool = True, max_side: int | None = None) -> Scene:
         name = self.pairs[key]
         if name is None:
             raise SceneError("no depth file", key)

@@ -159,13 +159,12 @@ class Crop(Task[CropParams]):
         return match_levels(part, around, self.equalise)
 
     def render(self, scene: Scene, params: CropParams) -> list[RGB]:
-        left, top, right, bottom = params.hole
-        shown = scene.rgb.copy()
-        shown[top:bottom, left:right] = 0
-        side = round(self.inset * (right - left))
+        shown = take(scene.rgb, params.frame).copy()
+        take(shown, self.visible_hole(params))[:] = 0
+        side = round(self.inset * (params.hole[2] - params.hole[0]))
         options = [self._part(scene, params.hole, box, side) for box in params.cuts]
         turned = [np.rot90(o, TURNS.get(kind, 0)) for o, kind in zip(options, params.kinds, strict=True)]
-        return [take(shown, params.frame), *turned]
+        return [shown, *turned]
 
     def question(self, params: CropParams) -> str:
         lines = "\n".join(f"{chr(ord('A') + i)}. <image>" for i in range(OPTIONS))

@@ -23,8 +23,8 @@ from spatial_ssrl.tasks.regions import Regions, apart, find_regions, normalise, 
 BANDS = 3
 CANDIDATES_A_BAND = 32
 RATIO_BANDS, CANDIDATES_A_RATIO_BAND = 8, 24
-MOST_TRIPLES = 3000
-"""Triples of regions to which a fourth is sought."""
+MOST_CHAINS = 2000
+"""Chains of regions to which another one is sought."""
 COUNTS = {3: "three", 4: "four"}
 CHOICE = {"nearest": "nearest to", "farthest": "farthest from"}
 CHOICE_WORDINGS = (
@@ -123,9 +123,12 @@ class DepthOrder(Task[DepthParams]):
         after, anchor = (before.T if self.variant == "farthest" else before), (0 if self.variant in CHOICE else -1)
         chains = np.argwhere(after)
         while chains.shape[1] < self.count:
-            if chains.shape[1] == 3 and len(chains) > MOST_TRIPLES:
-                chains = chains[rng.choice(len(chains), MOST_TRIPLES, replace=False)]
-            which, added = np.nonzero(after[chains[:, anchor]] & clear[chains].all(axis=1))
+            if len(chains) > MOST_CHAINS:
+                chains = chains[rng.choice(len(chains), MOST_CHAINS, replace=False)]
+            fits = after[chains[:, anchor]]
+            for place in chains.T:
+                fits &= clear[place]
+            which, added = np.nonzero(fits)
             chains = np.column_stack([chains[which], added])
         return chains
 

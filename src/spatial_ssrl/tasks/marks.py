@@ -73,13 +73,12 @@ def mark_spacing(inner: int, badge: int) -> int:
 
 
 def label_boxes(rgb: RGB, boxes: Sequence[Box]) -> RGB:
-    """The picture with the number of each box in its top-left corner."""
-    labelled = rgb.copy()
+    """The picture with the number of each box in its top-left corner, drawn in place."""
     shorter = min(min(right - left, bottom - top) for left, top, right, bottom in boxes)
     radius = min(badge_radius(min(rgb.shape[:2])), (shorter - INSET) // 2 - 1)
     for k, (left, top, _, _) in enumerate(boxes):
-        draw_badge(labelled, left + radius + INSET, top + radius + INSET, str(k), radius)
-    return labelled
+        draw_badge(rgb, left + radius + INSET, top + radius + INSET, str(k), radius)
+    return rgb
 
 
 @lru_cache(maxsize=256)

@@ -61,6 +61,6 @@ class Rooms(Source):
     def list_keys(self) -> Sequence[str]:
         return [f"room-{i:08d}" for i in range(self.count)]
 
-    def load(self, key: str, with_depth: bool = True) -> Scene:
+    def load(self, key: str, with_depth: bool = True, max_side: int | None = None) -> Scene:
         scene = render_room(generator(self.seed, self.name, key), self.width, self.height, self.style)
         return Scene(scene.rgb, scene.depth, scene.depth_unit, scene.intrinsics, self.origin(key))
