@@ -7,8 +7,9 @@ Depth is measured along the camera axis; NaN means no reading.
 import hashlib
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,8 @@ CLOSE = 0.9
 """A JPEG that can be decoded at this share of the wanted size, or more, is not scaled any further."""
 
 DepthUnit = Literal["metre", "relative"]
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom in pixels; right and bottom are outside."""
 RGB = UInt8[np.ndarray, "_ _ 3"]
 Depth = Float32[np.ndarray, "_ _"]
 
@@ -79,6 +82,14 @@ class Scene:
         """Width and height in pixels."""
         return self.rgb.shape[1], self.rgb.shape[0]
 
+    @cached_property
+    def thumbnail(self) -> Callable[[Box, int], RGB]:
+        """The part of the picture in a box, averaged down to a square of this side in pixels.
+
+        The last ones are kept, since draws from a scene ask for the same parts again.
+        """
+        return lru_cache(maxsize=256)(partial(_shrink, Image.fromarray(self.rgb)))
+
     def fit(self, max_side: int) -> "Scene":
         """The scene with its longer side at most `max_side` px; depth by nearest neighbour.
 
@@ -95,6 +106,14 @@ class Scene:
         intrinsics = self.intrinsics and self.intrinsics.scaled(new[0] / width, new[1] / height)
         depth = None if self.depth is None else resize_depth(self.depth, new)
         return replace(self, rgb=rgb, depth=depth, intrinsics=intrinsics)
+
+
+def _shrink(image: Image.Image, box: Box, side: int) -> RGB:
+    """As `Image.resize` does with `reducing_gap=1.0`, yet without a copy of the box first."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    factor = max(1, width // side), max(1, height // side)
+    reduced = image.reduce(factor, box)
+    return np.asarray(reduced.resize((side, side), Image.Resampling.BOX, (0, 0, width / factor[0], height / factor[1])))
 
 
 def resize_depth(depth: Depth, size: tuple[int, int]) -> Depth:
@@ -224,7 +243,7 @@ def read_depth(path: Path, *, scale: float = 1.0, invalid: tuple[float, ...] = (
         known = (depth > 0) & (depth < np.inf)
         for value in invalid:
             known &= depth != value
-        return np.where(known, (depth / scale).astype(np.float32), np.float32(np.nan))
+        return np.where(known, depth.astype(np.float32) / np.float32(scale), np.float32(np.nan))
 
 
 def _read_array(path: Path, key: str) -> np.ndarray:

@@ -16,7 +16,7 @@ from spatial_ssrl.grammar import Letter
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
 from spatial_ssrl.tasks.cues import CUE_SIDE, UNKNOWN, Candidates, scores, truth_probability
-from spatial_ssrl.tasks.grid import Box, difference, match_levels, resize, take, thumbnail
+from spatial_ssrl.tasks.grid import THUMBNAIL, Box, difference, levels, match_levels, resize, take, thumbnail
 
 TRUE = "true"
 ELSEWHERE = "elsewhere"
@@ -138,31 +138,32 @@ class Crop(Task[CropParams]):
             box = _clipped(_moved(middle, reach * x, reach * y), frame)
             if box:
                 places[:, place] = len(around)
-                around.append(thumbnail(take(scene.rgb, box), CUE_SIDE))
+                around.append(scene.thumbnail(box, CUE_SIDE))
         places[:, 4] = len(around) + np.arange(len(boxes))
-        return around + [self._part(scene, hole, box, CUE_SIDE) for box in boxes], places
+        return around + self._parts(scene, hole, boxes, CUE_SIDE), places
 
     def cue(self, scene: Scene, params: CropParams) -> float:
         """What continues the picture, among the four options, in the eyes of the cues."""
         boxes = sorted(params.cuts, key=lambda box: box != params.cuts[params.kinds.index(TRUE)])
         return truth_probability(*self.candidates(scene, params.frame, params.hole, boxes), GRID, "crop") * OPTIONS
 
-    def _part(self, scene: Scene, hole: Box, box: Box, side: int) -> RGB:
-        """A part of the scene as an option shows it, at this side in pixels."""
-        part = take(scene.rgb, box)
-        if self.detail:
-            part = thumbnail(part, self.detail)
-        part = thumbnail(part, side) if side == CUE_SIDE else resize(part, side, side)
-        if not self.equalise:
-            return part
-        around = take(scene.rgb, _grown(hole, (hole[2] - hole[0]) // 2, scene.size))
-        return match_levels(part, around, self.equalise)
+    def _parts(self, scene: Scene, hole: Box, boxes: Sequence[Box], side: int) -> list[RGB]:
+        """Parts of the scene as options show them, at this side in pixels."""
+        parts = [self._part(scene, box, side) for box in boxes]
+        around = scene.thumbnail(_grown(hole, (hole[2] - hole[0]) // 2, scene.size), THUMBNAIL)
+        return match_levels(parts, levels([around]), self.equalise)
+
+    def _part(self, scene: Scene, box: Box, side: int) -> RGB:
+        if side == CUE_SIDE and self.detail in (0, CUE_SIDE):
+            return scene.thumbnail(box, CUE_SIDE)
+        part = scene.thumbnail(box, self.detail) if self.detail else take(scene.rgb, box)
+        return thumbnail(part, side) if side == CUE_SIDE else resize(part, side, side)
 
     def render(self, scene: Scene, params: CropParams) -> list[RGB]:
         shown = take(scene.rgb, params.frame).copy()
         take(shown, self.visible_hole(params))[:] = 0
         side = round(self.inset * (params.hole[2] - params.hole[0]))
-        options = [self._part(scene, params.hole, box, side) for box in params.cuts]
+        options = self._parts(scene, params.hole, params.cuts, side)
         turned = [np.rot90(o, TURNS.get(kind, 0)) for o, kind in zip(options, params.kinds, strict=True)]
         return [shown, *turned]
 
@@ -175,7 +176,7 @@ class Crop(Task[CropParams]):
         return chr(ord("A") + params.kinds.index(TRUE))
 
     def margin(self, scene: Scene, params: CropParams) -> Margin:
-        parts = [self._part(scene, params.hole, box, CUE_SIDE) for box in params.cuts]
+        parts = self._parts(scene, params.hole, params.cuts, CUE_SIDE)
         small = [np.rot90(o, TURNS.get(kind, 0)) for o, kind in zip(parts, params.kinds, strict=True)]
         true = small.pop(params.kinds.index(TRUE))
         value = min(difference(true, other) for other in small)

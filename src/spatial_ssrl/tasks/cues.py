@@ -8,6 +8,7 @@ solvers are written apart from these, look closer, and are fitted anew on the ro
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import combinations, permutations
@@ -60,8 +61,10 @@ FEATURES = (
     *(f"odd {name}" for name in STATISTICS),
 )
 
-Tiles = Float32[np.ndarray, "t s s 3"]
-Table = Float32[np.ndarray, "t t f"]
+Tiles = Float32[np.ndarray, "t 3 s s"]
+"""Channels first; of tiles at a seam, axis 2 runs away from it and axis 3 along it."""
+Pairs = Int[np.ndarray, "m"]
+"""Indices of the first, or of the second, tiles of pairs."""
 Candidates = Int[np.ndarray, "c p"]
 """By candidate and place in row-major order, the tile that lies there, or UNKNOWN."""
 UNKNOWN = -1
@@ -101,138 +104,161 @@ def _exchange(order: tuple[int, ...], i: int, j: int) -> tuple[int, ...]:
 
 def features(tiles: Sequence[np.ndarray], candidates: Candidates, grid: tuple[int, int]) -> Float[np.ndarray, "c f"]:
     """The FEATURES of every candidate."""
-    raw = np.array(tiles, dtype=np.float32)
+    raw = np.array(tiles, dtype=np.float32).transpose(0, 3, 1, 2).copy()
     raw = (raw - raw.mean()) / (raw.std() + 1)
+    even = (raw - raw.mean(axis=(2, 3), keepdims=True)) / (raw.std(axis=(2, 3), keepdims=True) + 0.08)
     looks = _statistics(raw)
     seams: Float[np.ndarray, "c f"] = np.zeros((len(candidates), 2 * len(SEAMS)))
     places = np.arange(grid[0] * grid[1]).reshape(grid)
-    pairs = ((raw, places[:, :-1], places[:, 1:]), (raw.swapaxes(1, 2), places[:-1], places[1:]))
-    for turned, first, second in pairs:
+    for axis, first, second in ((3, places[:, :-1], places[:, 1:]), (2, places[:-1], places[1:])):
         if first.size:
-            seams += _seams(turned, looks, candidates[:, first.ravel()], candidates[:, second.ravel()])
+            turned = [_Borders.at(np.moveaxis(picture, axis, 2).copy()) for picture in (raw, even)]
+            seams += _seams(*turned, looks, candidates[:, first.ravel()], candidates[:, second.ravel()])
     return np.concatenate([seams, _layout(looks, candidates, grid), _odd(looks, candidates)], axis=1)
 
 
-def _seams(tiles: Tiles, looks: Float32[np.ndarray, "t k"], left: Candidates, right: Candidates) -> Float[np.ndarray, "c f"]:
+@dataclass(frozen=True)
+class _Borders:
+    """Tiles seen from a border that others may follow, and from the opposite one that may follow others."""
+
+    end: Tiles
+    start: Tiles
+
+    @classmethod
+    def at(cls, tiles: Tiles) -> "_Borders":
+        """Borders along the last axis, where axis 2 runs from the start to the end."""
+        return cls(tiles[:, :, ::-1], tiles)
+
+
+def _seams(
+    raw: _Borders, even: _Borders, looks: Float32[np.ndarray, "t k"], left: Candidates, right: Candidates
+) -> Float[np.ndarray, "c f"]:
     """SEAMS and their rivals, summed over pairs of tiles side by side."""
-    used = np.zeros((len(tiles) + 1, len(tiles) + 1), bool)  # a last row and column for what is unknown
+    used = np.zeros((len(looks) + 1, len(looks) + 1), bool)  # a last row and column for what is unknown
     used[left, right] = True
     used[-1], used[:, -1] = False, False
     i, j = np.nonzero(used)
-    costs = np.zeros((*used.shape, len(SEAMS)), np.float32)
-    costs[i, j] = _costs(tiles, looks, i, j)
-    return np.concatenate([table[left, right].sum(axis=1) for table in (costs, _rivals(costs, used))], axis=1)
+    costs = _costs(raw, even, looks, i, j)
+    table = np.zeros((*used.shape, 2 * len(SEAMS)), np.float32)
+    table[i, j] = np.concatenate([costs, _rivals(costs, i, j, len(used))], axis=1)
+    return table[left, right].sum(axis=1)
 
 
-def _rivals(costs: Table, used: np.ndarray) -> Table:
+def _rivals(costs: Float32[np.ndarray, "m f"], i: Pairs, j: Pairs, tiles: int) -> Float32[np.ndarray, "m f"]:
     """Costs as negative log shares among all pairs with the same first tile, and with the same second."""
-    scaled = costs / (costs[used].std(axis=0) + 1e-6)
-    shares = np.where(used[..., None], np.exp(scaled[used].min(axis=0, initial=0) - scaled), 0)
-    both = shares**2 / (shares.sum(axis=1, keepdims=True) * shares.sum(axis=0) + 1e-12)
-    return np.where(used[..., None], -np.log(both + 1e-9), 0)
+    scaled = costs / (costs.std(axis=0) + 1e-6)
+    shares: Float32[np.ndarray, "t t f"] = np.zeros((tiles, tiles, costs.shape[1]), np.float32)
+    shares[i, j] = np.exp(scaled.min(axis=0, initial=0) - scaled)
+    both = shares[i, j] ** 2 / (shares.sum(axis=1)[i] * shares.sum(axis=0)[j] + 1e-12)
+    return -np.log(both + 1e-9)
 
 
 def _costs(
-    tiles: Tiles, looks: Float32[np.ndarray, "t k"], i: Int[np.ndarray, "m"], j: Int[np.ndarray, "m"]
+    raw: _Borders, even: _Borders, looks: Float32[np.ndarray, "t k"], i: Pairs, j: Pairs
 ) -> Float32[np.ndarray, "m f"]:
     """SEAMS of tile i with tile j to its right."""
-    even = (tiles - tiles.mean(axis=(1, 2), keepdims=True)) / (tiles.std(axis=(1, 2), keepdims=True) + 0.08)
     found = []
-    for picture in (tiles, even):
-        (ends, slopes), (starts, rises) = _borders(picture[:, :, ::-1]), _borders(picture)
-        found += [_size(ends[i] + slopes[i] * gap / 2 - starts[j] - rises[j] * gap / 2) for gap in GAPS]
-        found += [_size(_smooth(ends[i] - starts[j], SMOOTH))]
-    (right, left), grey = _profiles(even), [[p.mean(axis=2) for p in side] for side in _profiles(even)]
-    found += [_unlike(a[i], b[j]) for a, b in zip(*grey, strict=True)]
-    found += [_unlike(_steps(a)[i], _steps(b)[j]) for a, b in zip(*grey, strict=True)]
-    found += [np.mean([_unlike(right[0][i, :, c], left[0][j, :, c]) for c in range(3)], axis=0)]
-    found += _bends(_contours(even[:, :, ::-1])[i], _contours(even)[j])
-    found += [np.log1p(_surprise(tiles[:, :, ::-1], tiles, i, j) + _surprise(tiles, tiles[:, :, ::-1], j, i))]
-    zones = np.abs(_zone(tiles[:, :, ::-1])[i] - _zone(tiles)[j])
+    for picture in (raw, even):
+        (ends, slopes), (starts, rises) = _edge(picture.end), _edge(picture.start)
+        step, slope = ends[i] - starts[j], slopes[i] - rises[j]
+        found += [_size(step + slope * np.float32(gap / 2)) for gap in GAPS]
+        found += [_size(_smooth(step, SMOOTH))]
+    right, left = _profiles(even.end), _profiles(even.start)
+    grey = right.mean(axis=2), left.mean(axis=2)
+    found += [*_unlike(*grey, i, j), *_unlike(_steps(grey[0]), _steps(grey[1]), i, j)]
+    found += [_unlike(right[0].swapaxes(0, 1), left[0].swapaxes(0, 1), i, j).mean(axis=0)]
+    found += _bends(_contours(even.end)[i], _contours(even.start)[j])
+    found += [np.log1p(_surprise(raw.end, raw.start, i, j) + _surprise(raw.start, raw.end, j, i))]
+    zones = np.abs(_zone(raw.end)[i] - _zone(raw.start)[j])
     return np.concatenate([np.stack(found, axis=1), zones, np.abs(looks[i, :COMPARED] - looks[j, :COMPARED])], axis=1)
 
 
-def _borders(tiles: Tiles) -> tuple[Float32[np.ndarray, "t s 3"], Float32[np.ndarray, "t s 3"]]:
-    """What lies along the left border of each tile, and its slope outwards."""
+def _edge(tiles: Tiles) -> tuple[Float32[np.ndarray, "t 3 s"], Float32[np.ndarray, "t 3 s"]]:
+    """What lies along the border of each tile, and its slope outwards."""
     border = tiles[:, :, :2].mean(axis=2)
-    return border, (border - tiles[:, :, 2:5].mean(axis=2)) / 2.5
+    return border, (border - tiles[:, :, 2:5].mean(axis=2)) / np.float32(2.5)
 
 
-def _profiles(tiles: Tiles) -> list[list[Float32[np.ndarray, "t s 3"]]]:
-    """Means of strips of DEPTHS along the right and the left border of each tile."""
-    return [[side[:, :, :depth].mean(axis=2) for depth in DEPTHS] for side in (tiles[:, :, ::-1], tiles)]
+def _profiles(tiles: Tiles) -> Float32[np.ndarray, "d t 3 s"]:
+    """Means of strips of DEPTHS along the border of each tile."""
+    return np.stack([tiles[:, :, :depth].mean(axis=2) for depth in DEPTHS])
 
 
 def _zone(tiles: Tiles) -> Float32[np.ndarray, "t 3"]:
-    """Mean, spread and sharpness of what lies along the left border of each tile."""
+    """Mean, spread and sharpness of what lies along the border of each tile."""
     zone = tiles[:, :, :ZONE]
-    sharpness = np.log(np.abs(np.diff(zone, axis=1)).mean(axis=(1, 2, 3)) + 0.01)
-    return np.stack([zone.mean(axis=(1, 2, 3)), zone.std(axis=(1, 2)).mean(axis=1), sharpness], axis=1)
+    sharpness = np.log(np.abs(np.diff(zone, axis=3)).mean(axis=(1, 2, 3)) + 0.01)
+    return np.stack([zone.mean(axis=(1, 2, 3)), zone.std(axis=(2, 3)).mean(axis=1), sharpness], axis=1)
 
 
-def _surprise(a: Tiles, b: Tiles, i: Int[np.ndarray, "m"], j: Int[np.ndarray, "m"]) -> Float32[np.ndarray, "m"]:
-    """How unusual the step from a's left border to b's is among the steps inside a (Gallagher 2012)."""
+def _surprise(a: Tiles, b: Tiles, i: Pairs, j: Pairs) -> Float32[np.ndarray, "m"]:
+    """How unusual the step from a's border to b's is among the steps inside a (Gallagher 2012)."""
     inside = a[:, :, 0] - a[:, :, 1]
-    mean = inside.mean(axis=1, keepdims=True)
-    spread = np.einsum("tlc,tld->tcd", inside - mean, inside - mean) / inside.shape[1] + 0.003 * np.eye(3, dtype=np.float32)
+    mean = inside.mean(axis=2, keepdims=True)
+    spread = (inside - mean) @ (inside - mean).swapaxes(1, 2) / inside.shape[2] + 0.003 * np.eye(3, dtype=np.float32)
     step = b[j, :, 0] - a[i, :, 0] - mean[i]
-    return np.einsum("mlc,mcd,mld->m", step, np.linalg.inv(spread)[i], step) / step.shape[1]
+    return (step * (np.linalg.inv(spread)[i] @ step)).sum(axis=(1, 2)) / step.shape[2]
 
 
-def _contours(tiles: Tiles) -> Float32[np.ndarray, "t r 2"]:
-    """Directions of contours along the left border of each tile, as doubled angles weighted by contrast."""
-    down, inwards = np.gradient(tiles[:, :, :REACH].mean(axis=-1), axis=(1, 2))
-    tensor = np.stack([down**2 - inwards**2, 2 * down * inwards], axis=-1).mean(axis=2)
+def _contours(tiles: Tiles) -> Float32[np.ndarray, "t 2 r"]:
+    """Directions of contours along the border of each tile, as doubled angles weighted by contrast."""
+    inwards, along = np.gradient(tiles[:, :, :REACH].mean(axis=1), axis=(1, 2))
+    tensor = np.stack([along**2 - inwards**2, 2 * along * inwards], axis=1).mean(axis=2)
     return _smooth(tensor, 5)
 
 
-def _bends(a: Float32[np.ndarray, "m r 2"], b: Float32[np.ndarray, "m r 2"]) -> list[Float32[np.ndarray, "m"]]:
+def _bends(a: Float32[np.ndarray, "m 2 r"], b: Float32[np.ndarray, "m 2 r"]) -> list[Float32[np.ndarray, "m"]]:
     """Minus the agreement of contours at a seam with those on its other side, place by place and as a whole."""
-    mirrored = b * np.array([1, -1], np.float32)
+    mirrored = b * np.array([[1], [-1]], np.float32)
     found = []
-    for x, y in ((a, mirrored), (a.mean(axis=1, keepdims=True), mirrored.mean(axis=1, keepdims=True))):
-        sizes = np.linalg.norm(x, axis=-1) * np.linalg.norm(y, axis=-1)
+    for x, y in ((a, mirrored), (a.mean(axis=2, keepdims=True), mirrored.mean(axis=2, keepdims=True))):
+        sizes = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
         found.append(-(x * y).sum(axis=(1, 2)) / (sizes.sum(axis=1) + 1e-4))
     return found
 
 
-def _size(difference: Float32[np.ndarray, "m s 3"]) -> Float32[np.ndarray, "m"]:
+def _size(difference: Float32[np.ndarray, "m 3 s"]) -> Float32[np.ndarray, "m"]:
     return np.abs(difference).mean(axis=(1, 2))
 
 
-def _smooth(values: Float32[np.ndarray, "m s ..."], width: int) -> Float32[np.ndarray, "m r ..."]:
+def _smooth(values: Float32[np.ndarray, "... s"], width: int) -> Float32[np.ndarray, "... r"]:
     """Moving average along the seam."""
-    total = np.cumsum(values, axis=1)
-    return (total[:, width:] - total[:, :-width]) / width
+    total = np.cumsum(values, axis=-1)
+    return (total[..., width:] - total[..., :-width]) / width
 
 
-def _steps(profile: Float32[np.ndarray, "t s"]) -> Float32[np.ndarray, "t r"]:
-    return np.abs(np.diff(_smooth(profile, 3), axis=1))
+def _steps(profiles: Float32[np.ndarray, "... s"]) -> Float32[np.ndarray, "... r"]:
+    return np.abs(np.diff(_smooth(profiles, 3), axis=-1))
 
 
-def _unlike(a: Float32[np.ndarray, "m s"], b: Float32[np.ndarray, "m s"]) -> Float32[np.ndarray, "m"]:
-    """Minus the highest correlation of two profiles, shifted along each other by a few pixels."""
-    reach, length = max(SHIFTS), a.shape[1]
-    shifted = np.stack([b[:, reach + shift : length - reach + shift] for shift in SHIFTS])
-    window = a[:, reach : length - reach]
-    window, shifted = window - window.mean(axis=-1, keepdims=True), shifted - shifted.mean(axis=-1, keepdims=True)
-    norm = np.sqrt((window**2).sum(axis=-1) * (shifted**2).sum(axis=-1))
-    return -((window * shifted).sum(axis=-1) / (norm + 0.05)).max(axis=0)
+def _unlike(
+    a: Float32[np.ndarray, "p t s"], b: Float32[np.ndarray, "p t s"], i: Pairs, j: Pairs
+) -> Float32[np.ndarray, "p m"]:
+    """Minus the highest correlation of profiles of tiles i and j, shifted along each other by a few pixels."""
+    reach, length = max(SHIFTS), a.shape[-1]
+    shifted = np.stack([b[..., reach + shift : length - reach + shift] for shift in SHIFTS])
+    window, shifted = _centred(a[..., reach : length - reach]), _centred(shifted)
+    norm = np.sqrt((window**2).sum(axis=-1)[..., None] * (shifted**2).sum(axis=-1)[..., None, :])
+    return -(window @ shifted.swapaxes(-1, -2) / (norm + np.float32(0.05))).max(axis=0)[:, i, j]
+
+
+def _centred(profiles: Float32[np.ndarray, "... s"]) -> Float32[np.ndarray, "... s"]:
+    return profiles - profiles.mean(axis=-1, keepdims=True)
 
 
 def _statistics(tiles: Tiles) -> Float32[np.ndarray, "t k"]:
     """The STATISTICS of each tile."""
-    grey, ramp = tiles.mean(axis=-1), np.linspace(-1, 1, CUE_SIDE, dtype=np.float32)
+    grey, ramp = tiles.mean(axis=1), np.linspace(-1, 1, CUE_SIDE, dtype=np.float32)
     across, down = np.diff(grey, axis=2)[:, :-1], np.diff(grey, axis=1)[:, :, :-1]
     curve = np.abs(4 * grey[:, 1:-1, 1:-1] - grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1] - grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2])
-    blue, saturation = tiles[..., 2] - tiles[..., :2].mean(axis=-1), np.ptp(tiles, axis=-1)
-    texture = np.log(np.abs(across) + np.abs(down) + 0.05)
+    blue, saturation = tiles[:, 2] - tiles[:, :2].mean(axis=1), tiles.max(axis=1) - tiles.min(axis=1)
+    texture = np.log(np.abs(across) + np.abs(down) + np.float32(0.05))
     upper = np.maximum(down, 0) - np.maximum(across, 0)
-    plain = [grey, tiles[..., 0] - tiles[..., 1], blue, saturation]
+    plain = [grey, tiles[:, 0] - tiles[:, 1], blue, saturation]
     brightness, red_green, blueness, colour = (values.mean(axis=(1, 2)) for values in plain)
     fine = [np.log(np.abs(steps).mean(axis=(1, 2)) + 0.02) for steps in (across, down, curve)]
-    downward = [(v * ramp[: v.shape[1], None]).mean(axis=(1, 2)) for v in (grey, blue, saturation, texture, upper)]
-    rightward = [(v * ramp[: v.shape[2]]).mean(axis=(1, 2)) for v in (grey, texture)]
+    downward = [v.mean(axis=2) @ ramp[: v.shape[1]] / v.shape[1] for v in (grey, blue, saturation, texture, upper)]
+    rightward = [v.mean(axis=1) @ ramp[: v.shape[2]] / v.shape[2] for v in (grey, texture)]
     columns = [brightness, grey.std(axis=(1, 2)), red_green, blueness, colour, *fine, *downward, *rightward]
     return np.stack(columns, axis=1)
 

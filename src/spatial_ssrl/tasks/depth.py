@@ -6,11 +6,12 @@ A chain lists regions in the order of the answer, or the region asked for and th
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise, permutations
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int
 
 from spatial_ssrl.grammar import Grammar, Label, Permutation
 from spatial_ssrl.scene import RGB, Scene
@@ -18,13 +19,13 @@ from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
 from spatial_ssrl.tasks.markcues import lift_of_truth, look_of_marks
 from spatial_ssrl.tasks.marks import draw_marks, mark_spacing
 from spatial_ssrl.tasks.noise import steps_in_noise
-from spatial_ssrl.tasks.regions import Regions, apart, find_regions, normalise, sample, sizes
+from spatial_ssrl.tasks.regions import Regions, apart, find_regions, flat_places, normalise, sample, sizes
 
 BANDS = 3
 CANDIDATES_A_BAND = 32
 RATIO_BANDS, CANDIDATES_A_RATIO_BAND = 8, 24
 MOST_CHAINS = 2000
-"""Chains of regions to which another one is sought."""
+"""Of more chains, this many are drawn."""
 COUNTS = {3: "three", 4: "four"}
 CHOICE = {"nearest": "nearest to", "farthest": "farthest from"}
 CHOICE_WORDINGS = (
@@ -101,7 +102,9 @@ class DepthOrder(Task[DepthParams]):
         self, scene: Scene, regions: Regions, spacing: int, rng: np.random.Generator
     ) -> Int[np.ndarray, "k 2"] | None:
         """A uniform choice among chains of sampled regions, or None."""
-        places = (_sample_by_ratio if self.balanced else _sample_by_band)(regions, self.max_range, rng)
+        bands = (ratio_bands if self.balanced else depth_bands)(regions, self.max_range)
+        candidates = CANDIDATES_A_RATIO_BAND if self.balanced else CANDIDATES_A_BAND
+        places = regions.positions(np.concatenate([sample(rng, band, candidates) for band in bands]))
         rise = np.abs(places[:, None, 0] - places[None, :, 0])
         clear = apart(places, spacing) & (rise >= self.min_rise * regions.normalised.shape[0])
         chains = self._grow_chains(self._before(scene, regions, places) & clear, clear, rng)
@@ -119,16 +122,20 @@ class DepthOrder(Task[DepthParams]):
     def _grow_chains(
         self, before: Bool[np.ndarray, "n n"], clear: Bool[np.ndarray, "n n"], rng: np.random.Generator
     ) -> Int[np.ndarray, "m k"]:
-        """Chains in which each region comes after the one ahead of it, or each other after the one asked for."""
+        """Chains in which each region comes after the one ahead of it, or each other after the one asked for.
+
+        A chain may be there twice where some of them were drawn, which leaves a choice among them uniform.
+        """
         after, anchor = (before.T if self.variant == "farthest" else before), (0 if self.variant in CHOICE else -1)
-        chains = np.argwhere(after)
+        chains = np.arange(len(after))[:, None]
         while chains.shape[1] < self.count:
-            if len(chains) > MOST_CHAINS:
-                chains = chains[rng.choice(len(chains), MOST_CHAINS, replace=False)]
             fits = after[chains[:, anchor]]
             for place in chains.T:
                 fits &= clear[place]
-            which, added = np.nonzero(fits)
+            found = np.flatnonzero(fits)
+            if len(found) > MOST_CHAINS:
+                found = rng.choice(found, MOST_CHAINS)
+            which, added = np.divmod(found, len(after))
             chains = np.column_stack([chains[which], added])
         return chains
 
@@ -216,22 +223,26 @@ def _span(scene: Scene, centre: tuple[int, int], half: int) -> tuple[float, floa
     return float(window.min()), float(window.max())
 
 
-def _sample_by_band(regions: Regions, max_range: float, rng: np.random.Generator) -> Int[np.ndarray, "n 2"]:
-    """Flat regions, equally many from the near, middle and far third of the depths where there are."""
-    flat = regions.flat(max_range)
-    edges = np.linspace(0, 1, BANDS + 1)
-    edges[-1] = np.inf
-    bands = [flat & (regions.nearest >= low) & (regions.nearest < high) for low, high in pairwise(edges)]
-    return np.concatenate([sample(rng, band, CANDIDATES_A_BAND) for band in bands])
+@lru_cache(maxsize=2)
+def depth_bands(regions: Regions, max_range: float) -> list[Int[np.ndarray, "n"]]:
+    """Places of flat regions in the near, middle and far third of the depths."""
+    places = flat_places(regions, max_range)
+    return _split(places, regions.nearest.ravel()[places], np.linspace(0, 1, BANDS + 1))
 
 
-def _sample_by_ratio(regions: Regions, max_range: float, rng: np.random.Generator) -> Int[np.ndarray, "n 2"]:
-    """Flat regions, equally many from each of several depths, which are steps of one ratio apart."""
-    flat = regions.flat(max_range)
-    depths = regions.to_depth(regions.nearest)
-    if not flat.any():
-        return np.zeros((0, 2), int)
-    edges = np.geomspace(depths[flat].min(), depths[flat].max(), RATIO_BANDS + 1)
-    edges[-1] = np.inf
-    bands = [flat & (depths >= low) & (depths < high) for low, high in pairwise(edges)]
-    return np.concatenate([sample(rng, band, CANDIDATES_A_RATIO_BAND) for band in bands])
+@lru_cache(maxsize=2)
+def ratio_bands(regions: Regions, max_range: float) -> list[Int[np.ndarray, "n"]]:
+    """Places of flat regions by depth, in bands that are steps of one ratio apart."""
+    places = flat_places(regions, max_range)
+    if not places.size:
+        return [places]
+    depths = regions.to_depth(regions.nearest.ravel()[places])
+    return _split(places, depths, np.geomspace(depths.min(), depths.max(), RATIO_BANDS + 1))
+
+
+def _split(
+    places: Int[np.ndarray, "n"], depths: Float32[np.ndarray, "n"], edges: Float[np.ndarray, "b"]
+) -> list[Int[np.ndarray, "m"]]:
+    """The places in each band of depths; the last band has no end."""
+    ends = [*edges[1:-1], np.inf]
+    return [places[(depths >= low) & (depths < high)] for low, high in zip(edges, ends, strict=False)]

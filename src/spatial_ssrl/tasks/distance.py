@@ -20,7 +20,7 @@ from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
 from spatial_ssrl.tasks.markcues import lift_of_truth, look_of_marks
 from spatial_ssrl.tasks.marks import draw_marks, mark_spacing
 from spatial_ssrl.tasks.noise import noise_of
-from spatial_ssrl.tasks.regions import apart, find_regions, sample, sizes
+from spatial_ssrl.tasks.regions import apart, find_regions, flat_places, sample, sizes
 
 CANDIDATES = 160
 PAIRS = 240
@@ -87,7 +87,7 @@ class Distance(Task[DistanceParams]):
             return regions
         if scene.depth_unit != "metre":
             return Drop("depth not in metres")
-        places = sample(rng, regions.flat(self.max_range), CANDIDATES) + regions.margin
+        places = regions.positions(sample(rng, flat_places(regions, self.max_range), CANDIDATES)) + regions.margin
         spacing = mark_spacing(half, badge)
         two = self._draw_two(scene, _draw_pairs(scene, places, spacing, rng), spacing, rng)
         if two is None:
@@ -100,26 +100,16 @@ class Distance(Task[DistanceParams]):
         self, scene: Scene, pairs: Pairs, spacing: int, rng: np.random.Generator
     ) -> Int[np.ndarray, "2 2 2"] | None:
         """The ends of a longer and a shorter pair, or None."""
-        decided = self._longer(pairs) & _far_from_each_other(pairs.ends, spacing)
+        found = np.argwhere(self._longer(pairs) & _far_from_each_other(pairs.ends, spacing))
         if self.spread is not None:
-            decided = self._with_drawn_look(decided, _looks(scene, pairs.ends), rng)
-        found = np.argwhere(decided)
+            looks = _looks(scene, pairs.ends) / np.array(self.spread)
+            found = found[_with_drawn_difference(looks[found[:, 0]] - looks[found[:, 1]], rng)]
         return pairs.ends[found[rng.integers(len(found))]] if len(found) else None
 
     def _longer(self, pairs: Pairs) -> Bool[np.ndarray, "n n"]:
         """Which pairs are clearly longer than which others."""
         sigmas = (pairs.length[:, None] - pairs.length) / np.hypot(pairs.noise[:, None], pairs.noise)
         return (pairs.length[:, None] >= self.min_ratio * pairs.length) & (sigmas >= self.min_sigmas)
-
-    def _with_drawn_look(
-        self, decided: Bool[np.ndarray, "n n"], looks: Float[np.ndarray, "n 2"], rng: np.random.Generator
-    ) -> Bool[np.ndarray, "n n"]:
-        """Those of a drawn difference of length and height in the picture; none where not all signs of it can be had."""
-        wanted = rng.uniform(-1, 1, 2)
-        differences = (looks[:, None] - looks[None]) / np.array(self.spread)
-        signs = [np.array(signs) for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
-        close = [decided & (np.abs(differences - sign * wanted) < CLOSE).all(axis=2) for sign in signs]
-        return close[0] & all(mask.any() for mask in close)
 
     def render(self, scene: Scene, params: DistanceParams) -> list[RGB]:
         return [draw_marks(scene.rgb, params.points, params.half, params.badge)]
@@ -183,7 +173,17 @@ def _looks(scene: Scene, ends: Int[np.ndarray, "n 2 2"]) -> Float[np.ndarray, "n
     return np.stack([np.log(np.maximum(length, 1)), ends[..., 0].mean(axis=1) / scene.size[1]], axis=1)
 
 
+def _with_drawn_difference(differences: Float[np.ndarray, "n 2"], rng: np.random.Generator) -> Bool[np.ndarray, "n"]:
+    """Those that are close to a difference drawn from -1 to 1; none where not all signs of it can be had."""
+    wanted = rng.uniform(-1, 1, 2)
+    length, height = (
+        [np.abs(values - sign * w) < CLOSE for sign in (1, -1)] for values, w in zip(differences.T, wanted, strict=True)
+    )
+    all_signs = all((a & b).any() for a in length for b in height)
+    return length[0] & height[0] & all_signs
+
+
 def _far_from_each_other(ends: Int[np.ndarray, "n 2 2"], spacing: int) -> Bool[np.ndarray, "n n"]:
     """Which pairs have marks that hide nothing of each other's."""
-    clear = apart(ends.reshape(-1, 2), spacing).reshape(len(ends), 2, len(ends), 2)
-    return np.asarray(clear.all(axis=(1, 3)))
+    clear = apart(ends.swapaxes(0, 1).reshape(-1, 2), spacing).reshape(2, len(ends), 2, len(ends))
+    return clear[0, :, 0] & clear[0, :, 1] & clear[1, :, 0] & clear[1, :, 1]

@@ -4,21 +4,26 @@ Convention: patches are counted in row-major order from 0 at the top left.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 
-from spatial_ssrl.scene import RGB
-
-Box = tuple[int, int, int, int]
-"""Left, top, right and bottom in pixels; right and bottom are outside."""
+from spatial_ssrl.scene import RGB, Box
 
 WHITE = 255
 MAX_GAIN = 2.0
 """Contrast is at most doubled or halved: more would show the noise of a plain surface."""
 THUMBNAIL = 16
 """Side, in pixels, at which patches are compared: what is equal here looks equal to a person."""
+
+
+class Levels(NamedTuple):
+    """Mean and spread of each channel of some patches, in grey levels; a spread is never 0."""
+
+    mean: Float[np.ndarray, "*n 3"]
+    spread: Float[np.ndarray, "*n 3"]
 
 
 def cells(frame: Box, rows: int, columns: int) -> list[Box]:
@@ -73,29 +78,40 @@ def smallest_difference(thumbnails: Sequence[RGB]) -> float:
 
 
 def equalise(patches: Sequence[RGB], strength: float) -> list[RGB]:
-    """Patches whose channels have moved toward one common mean and spread, by `strength` from 0 to 1."""
+    """Patches of one size whose channels have moved toward one common mean and spread, by `strength` from 0 to 1."""
     if not strength:
         return list(patches)
-    means, spreads = np.array([_levels(patch) for patch in patches]).transpose(1, 0, 2)
-    target = means.mean(axis=0), np.exp(np.log(spreads).mean(axis=0))
-    return [_move_levels(patch, *target, strength) for patch in patches]
+    old = levels(patches)
+    return _move_levels(patches, old, Levels(old.mean.mean(axis=0), np.exp(np.log(old.spread).mean(axis=0))), strength)
 
 
-def match_levels(patch: RGB, other: RGB, strength: float) -> RGB:
-    """The patch with the mean and spread of its channels moved toward another's, by `strength` from 0 to 1."""
-    return _move_levels(patch, *_levels(other), strength)
+def match_levels(patches: Sequence[RGB], target: Levels, strength: float) -> list[RGB]:
+    """Patches of one size with the mean and spread of their channels moved toward these, by `strength` from 0 to 1."""
+    return _move_levels(patches, levels(patches), target, strength) if strength else list(patches)
 
 
-def _levels(patch: RGB) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
-    """Mean and spread of each channel, in grey levels; the spread is never 0."""
-    small = thumbnail(patch).astype(np.float64)
-    return small.mean(axis=(0, 1)), small.std(axis=(0, 1)) + 1
+def levels(patches: Sequence[RGB]) -> Levels:
+    """The levels of patches of one size."""
+    small = _shrink(np.stack(patches)).astype(np.float64)
+    return Levels(small.mean(axis=(1, 2)), small.std(axis=(1, 2)) + 1)
 
 
-def _move_levels(patch: RGB, mean: Float[np.ndarray, "3"], spread: Float[np.ndarray, "3"], strength: float) -> RGB:
+def _shrink(patches: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n s s 3"]:
+    """Thumbnails; those of patches that are three times as large are made at once, rounded as Pillow does."""
+    if patches.shape[1:3] != (3 * THUMBNAIL, 3 * THUMBNAIL):
+        return np.stack([thumbnail(patch) for patch in patches])
+    rows = patches[:, ::3].astype(np.uint16) + patches[:, 1::3] + patches[:, 2::3]
+    return ((rows[:, :, ::3] + rows[:, :, 1::3] + rows[:, :, 2::3] + 3) // 9).astype(np.uint8)
+
+
+def _move_levels(patches: Sequence[RGB], old: Levels, new: Levels, strength: float) -> list[RGB]:
     """Each channel as gain * level + offset, clipped to 0 and 255."""
-    old_mean, old_spread = _levels(patch)
-    gain = np.clip(spread / old_spread, 1 / MAX_GAIN, MAX_GAIN) ** strength
-    offset = old_mean + strength * (mean - old_mean) - gain * old_mean
-    table = np.clip(np.arange(256) * gain[:, None] + offset[:, None], 0, 255).round()
-    return np.asarray(Image.fromarray(patch).point(table.astype(int).ravel().tolist()))
+    gain = np.clip(new.spread / old.spread, 1 / MAX_GAIN, MAX_GAIN) ** strength
+    offset = old.mean + strength * (new.mean - old.mean) - gain * old.mean
+    tables = np.clip(np.arange(256) * gain[..., None] + offset[..., None], 0, 255).round().astype(np.uint8)
+    return [_look_up(table, patch) for table, patch in zip(tables, patches, strict=True)]
+
+
+def _look_up(tables: UInt8[np.ndarray, "3 256"], rgb: RGB) -> RGB:
+    """The picture with a table applied to each channel."""
+    return np.stack([table[rgb[..., channel]] for channel, table in enumerate(tables)], axis=-1)

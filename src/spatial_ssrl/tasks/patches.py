@@ -15,7 +15,7 @@ import numpy as np
 from spatial_ssrl.scene import RGB, Scene
 from spatial_ssrl.tasks.base import Params, Task
 from spatial_ssrl.tasks.cues import Candidates, truth_probability
-from spatial_ssrl.tasks.grid import THUMBNAIL, Box, cells, equalise, join, resize, slots, take, thumbnail
+from spatial_ssrl.tasks.grid import THUMBNAIL, Box, cells, equalise, join, resize, slots, take
 from spatial_ssrl.tasks.marks import label_boxes
 
 
@@ -91,7 +91,7 @@ class PatchTask(Task[P]):
 
     def thumbnails(self, scene: Scene, params: P, side: int = THUMBNAIL) -> list[RGB]:
         """The same patches as small squares."""
-        return equalise([thumbnail(take(scene.rgb, box), side) for box in params.cuts], self.disguise.equalise)
+        return equalise([scene.thumbnail(box, side) for box in params.cuts], self.disguise.equalise)
 
     def patch_size(self, params: P) -> tuple[int, int]:
         """Width and height of a shown patch: the largest that any cut has."""

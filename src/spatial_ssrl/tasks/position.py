@@ -11,6 +11,7 @@ camera, the observer sees
 dx is decided in pixels of the picture, dz in normalised depth; height is ignored.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,7 +24,7 @@ from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
 from spatial_ssrl.tasks.markcues import lift_of_truth, look_of_marks
 from spatial_ssrl.tasks.marks import draw_marks, mark_spacing
 from spatial_ssrl.tasks.noise import steps_in_noise
-from spatial_ssrl.tasks.regions import apart, find_regions, normalise, sample, sizes
+from spatial_ssrl.tasks.regions import apart, find_regions, flat_places, normalise, sample, sizes
 
 VIEWS = {
     0: "away from the camera, into the picture",
@@ -100,7 +101,7 @@ class Position(Task[PositionParams]):
         regions = find_regions(scene, half, badge)
         if isinstance(regions, Drop):
             return regions
-        places = sample(rng, regions.flat(self.max_range), CANDIDATES) + regions.margin
+        places = regions.positions(sample(rng, flat_places(regions, self.max_range), CANDIDATES)) + regions.margin
         view = int(rng.choice(list(VIEWS)))
         pair = self._draw_pair(scene, regions.normalised, places, mark_spacing(half, badge), view, rng)
         if pair is None:
@@ -145,11 +146,11 @@ class Position(Task[PositionParams]):
         z = scene.depth[tuple(places.T)]
         x = (places[:, 1] - camera.cx) / camera.fx * z
         dx, dz = x[None, :] - x[:, None], z[None, :] - z[:, None]
-        angle = np.degrees(np.arctan2(np.abs(dx), np.abs(dz)))
+        least, most = np.minimum(np.abs(dx), np.abs(dz)), np.maximum(np.abs(dx), np.abs(dz))
         clear = np.maximum(z[None], z[:, None]) >= self.min_ratio * np.minimum(z[None], z[:, None])
         clear &= np.abs(steps_in_noise(z[None], z[:, None], scene.depth_unit)) >= self.min_sigmas
         same_side = dx * (places[None, :, 1] - places[:, None, 1]) >= 0
-        return clear & same_side & (angle >= self.min_angle) & (angle <= 90 - self.min_angle)
+        return clear & same_side & (least >= math.tan(math.radians(self.min_angle)) * most)
 
     def _steps(
         self, scene: Scene, normalised: Depth, places: Int[np.ndarray, "n 2"]

@@ -16,11 +16,9 @@ from spatial_ssrl.tasks.base import Drop
 from spatial_ssrl.tasks.marks import badge_radius, mark_reach
 
 PERCENTILES = (0.005, 0.995)
-GUESSES = 32
-"""Places guessed for each that is sampled, before all places of the mask are listed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Regions:
     """All regions of one side in a depth map, by their centre."""
 
@@ -40,9 +38,9 @@ class Regions:
         low, high = self.limits
         return np.float32(low) + normalised * np.float32(high - low)
 
-    def flat(self, max_range: float) -> Bool[np.ndarray, "rows columns"]:
-        """Which regions have a reading everywhere and a depth range below `max_range`."""
-        return self.farthest - self.nearest < max_range
+    def positions(self, places: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n 2"]:
+        """(row, column) of places, which count the regions in row-major order."""
+        return np.stack(np.divmod(places, self.nearest.shape[1]), axis=-1)
 
 
 def depth_range(depth: Depth) -> tuple[float, float] | None:
@@ -96,16 +94,18 @@ def sizes(width: int, height: int) -> tuple[int, int]:
     return max(4, round(short / 40)), badge_radius(short)
 
 
-def sample(rng: np.random.Generator, where: Bool[np.ndarray, "rows columns"], count: int) -> Int[np.ndarray, "n 2"]:
-    """Up to `count` different (row, column) places where the mask holds, uniformly."""
-    guesses = rng.integers(where.size, size=GUESSES * count)
-    places = np.unique(guesses[where.flat[guesses]])
-    if places.size < count:
-        places = np.flatnonzero(where)
-    chosen = rng.choice(places, min(count, places.size), replace=False) if places.size else places
-    return np.stack(np.unravel_index(chosen, where.shape), axis=-1)
+@lru_cache(maxsize=2)
+def flat_places(regions: Regions, max_range: float) -> Int[np.ndarray, "n"]:
+    """Places of the regions that have a reading everywhere and a depth range below `max_range`."""
+    return np.flatnonzero(regions.farthest - regions.nearest < max_range)
+
+
+def sample(rng: np.random.Generator, places: Int[np.ndarray, "n"], count: int) -> Int[np.ndarray, "m"]:
+    """Up to `count` different ones of these places, uniformly."""
+    return rng.choice(places, min(count, places.size), replace=False)
 
 
 def apart(places: Int[np.ndarray, "n 2"], distance: int) -> Bool[np.ndarray, "n n"]:
     """Which pairs of places are at least `distance` px apart along x or y."""
-    return np.abs(places[:, None] - places[None]).max(axis=-1) >= distance
+    rows, columns = places.T.astype(np.int32)
+    return (np.abs(rows[:, None] - rows) >= distance) | (np.abs(columns[:, None] - columns) >= distance)
