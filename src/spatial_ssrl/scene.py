@@ -161,7 +161,7 @@ def _has_profile(image: Image.Image) -> bool:
 
 
 def _eighths(longer: int, max_side: int | None) -> int:
-    """At how many eighths of its size a JPEG with this longer side is decoded, so that little or nothing is left to scale."""
+    """At how many eighths of its size to decode a JPEG with this longer side, so that little or nothing is left to scale."""
     if max_side is None or longer <= max_side:
         return 8
     below = 8 * max_side // longer

@@ -16,9 +16,8 @@ import numpy as np
 
 from spatial_ssrl.grammar import Grammar
 from spatial_ssrl.row import Row
-from spatial_ssrl.scene import decode_rgb
+from spatial_ssrl.scene import Box, decode_rgb
 from spatial_ssrl.tasks import TASKS, make_task
-from spatial_ssrl.tasks.grid import Box
 from spatial_ssrl.tasks.patches import PatchTask
 
 Features = dict[str, np.ndarray]

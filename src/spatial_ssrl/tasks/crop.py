@@ -13,10 +13,10 @@ from typing import ClassVar
 import numpy as np
 
 from spatial_ssrl.grammar import Letter
-from spatial_ssrl.scene import RGB, Scene
+from spatial_ssrl.scene import RGB, Box, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
 from spatial_ssrl.tasks.cues import CUE_SIDE, UNKNOWN, Candidates, scores, truth_probability
-from spatial_ssrl.tasks.grid import THUMBNAIL, Box, difference, levels, match_levels, resize, take, thumbnail
+from spatial_ssrl.tasks.grid import THUMBNAIL, difference, levels, match_levels, resize, take, thumbnail
 
 TRUE = "true"
 ELSEWHERE = "elsewhere"

@@ -112,8 +112,8 @@ def features(tiles: Sequence[np.ndarray], candidates: Candidates, grid: tuple[in
     places = np.arange(grid[0] * grid[1]).reshape(grid)
     for axis, first, second in ((3, places[:, :-1], places[:, 1:]), (2, places[:-1], places[1:])):
         if first.size:
-            turned = [_Borders.at(np.moveaxis(picture, axis, 2).copy()) for picture in (raw, even)]
-            seams += _seams(*turned, looks, candidates[:, first.ravel()], candidates[:, second.ravel()])
+            borders, evened = (_Borders.at(np.moveaxis(picture, axis, 2).copy()) for picture in (raw, even))
+            seams += _seams(borders, evened, looks, candidates[:, first.ravel()], candidates[:, second.ravel()])
     return np.concatenate([seams, _layout(looks, candidates, grid), _odd(looks, candidates)], axis=1)
 
 

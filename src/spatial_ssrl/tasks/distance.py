@@ -175,12 +175,11 @@ def _looks(scene: Scene, ends: Int[np.ndarray, "n 2 2"]) -> Float[np.ndarray, "n
 
 def _with_drawn_difference(differences: Float[np.ndarray, "n 2"], rng: np.random.Generator) -> Bool[np.ndarray, "n"]:
     """Those that are close to a difference drawn from -1 to 1; none where not all signs of it can be had."""
-    wanted = rng.uniform(-1, 1, 2)
-    length, height = (
-        [np.abs(values - sign * w) < CLOSE for sign in (1, -1)] for values, w in zip(differences.T, wanted, strict=True)
-    )
-    all_signs = all((a & b).any() for a in length for b in height)
-    return length[0] & height[0] & all_signs
+    length, height = rng.uniform(-1, 1, 2)
+    longer, shorter = (np.abs(differences[:, 0] - sign * length) < CLOSE for sign in (1, -1))
+    lower, higher = (np.abs(differences[:, 1] - sign * height) < CLOSE for sign in (1, -1))
+    all_signs = all((a & b).any() for a in (longer, shorter) for b in (lower, higher))
+    return longer & lower & all_signs
 
 
 def _far_from_each_other(ends: Int[np.ndarray, "n 2 2"], spacing: int) -> Bool[np.ndarray, "n n"]:

@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from spatial_ssrl.scene import RGB
-from spatial_ssrl.tasks.grid import Box
+from spatial_ssrl.scene import RGB, Box
 
 SUPERSAMPLING = 4
 INSET = 3

@@ -12,10 +12,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from spatial_ssrl.scene import RGB, Scene
+from spatial_ssrl.scene import RGB, Box, Scene
 from spatial_ssrl.tasks.base import Params, Task
 from spatial_ssrl.tasks.cues import Candidates, truth_probability
-from spatial_ssrl.tasks.grid import THUMBNAIL, Box, cells, equalise, join, resize, slots, take
+from spatial_ssrl.tasks.grid import THUMBNAIL, cells, equalise, join, resize, slots, take
 from spatial_ssrl.tasks.marks import label_boxes
 
 
