@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -124,7 +124,20 @@ def resize_depth(depth: Depth, size: tuple[int, int]) -> Depth:
     return depth[rows[:, None], columns]
 
 
-def decode_rgb(data: bytes, min_side: int = 1, max_side: int | None = None) -> RGB:
+class Picture(NamedTuple):
+    """A decoded picture."""
+
+    rgb: RGB
+    size: tuple[int, int]
+    """Width and height in pixels that it would have had at its full size."""
+
+
+def decode_rgb(data: bytes, min_side: int = 1) -> RGB:
+    """Decode a picture at its full size, see `decode_picture`."""
+    return decode_picture(data, min_side).rgb
+
+
+def decode_picture(data: bytes, min_side: int = 1, max_side: int | None = None) -> Picture:
     """Decode a picture of any mode to sRGB, first frame, EXIF orientation applied, shorter side at least `min_side` px.
 
     A JPEG with a longer side above `max_side` is decoded at that many eighths of its size which come close to it.
@@ -137,8 +150,11 @@ def decode_rgb(data: bytes, min_side: int = 1, max_side: int | None = None) -> R
         try:
             with Image.open(io.BytesIO(data)) as image:
                 _check_size(image, min_side)
-                rgb = _decode_jpeg(data, _eighths(max(image.size), max_side)) if _is_plain_jpeg(image) else None
-                return np.asarray(_to_rgb(ImageOps.exif_transpose(image))) if rgb is None else rgb
+                rgb = _decode_jpeg(data, image.size, max_side) if _is_plain_jpeg(image) else None
+                if rgb is not None:
+                    return Picture(rgb, image.size)
+                whole = _to_rgb(ImageOps.exif_transpose(image))
+                return Picture(np.asarray(whole), whole.size)
         except SceneError:
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -168,11 +184,11 @@ def _eighths(longer: int, max_side: int | None) -> int:
     return below if longer * below / 8 >= CLOSE * max_side else below + 1
 
 
-def _decode_jpeg(data: bytes, eighths: int) -> RGB | None:
-    """A JPEG at some eighths of its size; None where it is damaged, and Pillow may yet make something of it."""
+def _decode_jpeg(data: bytes, size: tuple[int, int], max_side: int | None) -> RGB | None:
+    """A JPEG of this size, or some eighths of it; None where it is damaged, and Pillow may yet make something of it."""
+    eighths = _eighths(max(size), max_side)
     try:
-        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-        return simplejpeg.decode_jpeg(data, "RGB", min_width=width * eighths // 8, min_height=height * eighths // 8)
+        return simplejpeg.decode_jpeg(data, "RGB", min_width=size[0] * eighths // 8, min_height=size[1] * eighths // 8)
     except ValueError:
         return None
 
@@ -240,10 +256,14 @@ def read_depth(path: Path, *, scale: float = 1.0, invalid: tuple[float, ...] = (
     if depth.ndim != 2 or depth.dtype.kind not in "uif" or depth.size > MAX_PIXELS:
         raise SceneError("unreadable depth", f"{path.name}: shape {depth.shape}, type {depth.dtype}")
     with np.errstate(invalid="ignore"):  # bytes of a damaged file can be a NaN that signals
-        known = (depth > 0) & (depth < np.inf)
+        unknown = ~((depth > 0) & (depth < np.inf))
         for value in invalid:
-            known &= depth != value
-        return np.where(known, depth.astype(np.float32) / np.float32(scale), np.float32(np.nan))
+            if value > 0:
+                unknown |= depth == value
+        scaled = depth.astype(np.float32)
+        scaled /= np.float32(scale)
+        scaled[unknown] = np.nan
+    return scaled
 
 
 def _read_array(path: Path, key: str) -> np.ndarray:

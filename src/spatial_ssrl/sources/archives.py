@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spatial_ssrl.errors import SceneError, SourceError, SpatialSSRLError
-from spatial_ssrl.scene import MIN_SIDE, Scene, decode_rgb
+from spatial_ssrl.scene import MIN_SIDE, Scene, decode_picture
 from spatial_ssrl.sources.base import IMAGE_SUFFIXES, LocalSource, PathSource
 from spatial_ssrl.sources.files import Span
 
@@ -65,7 +65,7 @@ class Tar(PathSource):
         member = self.members[key]
         if member is None:
             raise SceneError("damaged archive", key)
-        return Scene(decode_rgb(self.files.read(*member), MIN_SIDE, max_side), origin=self.origin(key))
+        return Scene(decode_picture(self.files.read(*member), MIN_SIDE, max_side).rgb, origin=self.origin(key))
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Table(PathSource):
             raise
         except Exception as error:
             raise SceneError("damaged table", f"{name}: {error}") from None
-        return Scene(decode_rgb(self._to_bytes(cell, name), MIN_SIDE, max_side), origin=self.origin(key))
+        return Scene(decode_picture(self._to_bytes(cell, name), MIN_SIDE, max_side).rgb, origin=self.origin(key))
 
     def _to_bytes(self, cell: Any, name: str) -> bytes:
         data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, get_args, get_origin
 from urllib.parse import parse_qsl
 
 from spatial_ssrl.errors import SourceError
-from spatial_ssrl.scene import MIN_SIDE, RGB, DepthUnit, Intrinsics, Scene, decode_rgb
+from spatial_ssrl.scene import MIN_SIDE, DepthUnit, Intrinsics, Picture, Scene, decode_picture
 from spatial_ssrl.sources.files import Files, Span, is_url, spell
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
@@ -82,9 +82,9 @@ class PathSource(Source):
     def span(self, key: str) -> Span | None:
         return None if is_url(self.files.place(key)) else Span(self.files.path(key))
 
-    def read_rgb(self, name: str, max_side: int | None = None) -> RGB:
-        """Decode a picture file, see `decode_rgb`. Raises SceneError."""
-        return decode_rgb(self.files.read(name), MIN_SIDE, max_side)
+    def read_picture(self, name: str, max_side: int | None) -> Picture:
+        """Decode a picture file, see `decode_picture`. Raises SceneError."""
+        return decode_picture(self.files.read(name), MIN_SIDE, max_side)
 
     def require(self, keys: list[str]) -> list[str]:
         """The keys, or a SourceError that says what was looked for and what is there."""

@@ -24,7 +24,7 @@ class Folder(PathSource):
         return self.require([name for name in self.files.list() if name.lower().endswith(wanted)])
 
     def load(self, key: str, with_depth: bool = True, max_side: int | None = None) -> Scene:
-        return Scene(self.read_rgb(key, max_side), origin=self.origin(key))
+        return Scene(self.read_picture(key, max_side).rgb, origin=self.origin(key))
 
 
 @dataclass(frozen=True)

@@ -110,11 +110,11 @@ class ScanNet(PairSource):
         places = (f"intrinsic/intrinsic_{kind}.txt", f"intrinsics_{kind}.txt")
         return next(filter(None, (self.read_camera(os.path.join(around, place)) for place in places)), None)
 
-    def fit(self, depth: Depth, key: str, rgb: RGB) -> Depth:
+    def fit(self, depth: Depth, key: str, size: tuple[int, int]) -> Depth:
         colour, camera = self._stored(key, "color"), self._stored(key, "depth")
         if colour is None or camera is None:
-            return super().fit(depth, key, rgb)
-        return look_up(depth, camera, colour, rgb.shape[1::-1])
+            return super().fit(depth, key, size)
+        return look_up(depth, camera, colour, size)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 
 from spatial_ssrl.errors import SceneError, SourceError
-from spatial_ssrl.scene import RGB, Depth, DepthUnit, Intrinsics, Scene, read_depth, resize_depth
+from spatial_ssrl.scene import Depth, DepthUnit, Intrinsics, Scene, read_depth, resize_depth
 from spatial_ssrl.sources.base import LocalSource
 
 SAME_SHAPE = 0.02
@@ -63,9 +63,9 @@ class PairSource(LocalSource):
         except (SceneError, ValueError):
             return None
 
-    def fit(self, depth: Depth, key: str, rgb: RGB) -> Depth:
-        """A picture's depth at the picture's size. Raises SceneError when their shapes differ."""
-        height, width = rgb.shape[:2]
+    def fit(self, depth: Depth, key: str, size: tuple[int, int]) -> Depth:
+        """Depth at the (width, height) of its picture. Raises SceneError when their shapes differ."""
+        width, height = size
         if depth.shape == (height, width):
             return depth
         if abs(depth.shape[1] / depth.shape[0] * height / width - 1) > SAME_SHAPE:
@@ -81,10 +81,14 @@ class PairSource(LocalSource):
         name = self.pairs[key]
         if name is None:
             raise SceneError("no depth file", key)
-        rgb = self.read_rgb(key)
-        depth = self.fit(self.read(name), key, rgb) if with_depth else None
+        rgb, size = self.read_picture(key, max_side)
+        depth = self.fit(self.read(name), key, size) if with_depth else None
+        camera = self.camera(key)
+        if rgb.shape[1::-1] != size:
+            depth = None if depth is None else resize_depth(depth, rgb.shape[1::-1])
+            camera = camera and camera.scaled(rgb.shape[1] / size[0], rgb.shape[0] / size[1])
         assert self.unit is not None
-        return Scene(rgb, depth, self.unit, self.camera(key), self.origin(key))
+        return Scene(rgb, depth, self.unit, camera, self.origin(key))
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,9 @@ def difference(a: RGB, b: RGB) -> float:
 
 def smallest_difference(thumbnails: Sequence[RGB]) -> float:
     """The smallest difference between any two of the thumbnails, in grey levels."""
-    return min(difference(a, b) for i, a in enumerate(thumbnails) for b in thumbnails[:i])
+    flat = np.stack(thumbnails).reshape(len(thumbnails), -1).astype(np.float32)
+    first, second = np.triu_indices(len(flat), 1)
+    return float(np.sqrt(np.mean((flat[first] - flat[second]) ** 2, axis=1).min()))
 
 
 def equalise(patches: Sequence[RGB], strength: float) -> list[RGB]:

@@ -6,6 +6,7 @@ well it agrees with each of the numbers below. The audit's solvers are written a
 Convention: places are (x, y) in pixels, y down; positions are shares of the picture's width and height.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,10 +34,11 @@ def look_of_marks(rgb: RGB, places: Sequence[tuple[int, int]], half: int) -> Flo
 def _look(rgb: RGB, place: tuple[int, int], reach: int) -> tuple[float, float, float, float]:
     """Brightness, blueness and colour of a square, from 0 to 1, and the logarithm of its mean gradient."""
     (x, y), (height, width) = place, rgb.shape[:2]
-    window = rgb[max(0, y - reach) : min(height, y + reach + 1), max(0, x - reach) : min(width, x + reach + 1)] / 255
-    red, green, blue = (float(mean) for mean in window.mean(axis=(0, 1)))
-    down, across = np.gradient(window.mean(axis=2))
-    steps = float(np.log(np.hypot(down, across).mean() + 0.002))
+    window = rgb[max(0, y - reach) : min(height, y + reach + 1), max(0, x - reach) : min(width, x + reach + 1)]
+    channels = np.moveaxis(window, 2, 0).astype(np.float32) / 255
+    red, green, blue = (float(mean) for mean in channels.mean(axis=(1, 2)))
+    down, across = np.gradient(channels.mean(axis=0))
+    steps = math.log(np.sqrt(down**2 + across**2).mean() + 0.002)
     return (red + green + blue) / 3, blue - (red + green) / 2, max(red, green, blue) - min(red, green, blue), steps
 
 
