@@ -62,6 +62,8 @@ class Data(Strict):
     """The table that was asked."""
 
     path: str
+    origin: str = ""
+    """Repository and revision that it was downloaded from, as repo@revision."""
     md5: str
     questions: int
     """Questions of the table; a limited run asks fewer."""
