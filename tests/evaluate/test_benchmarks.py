@@ -140,15 +140,24 @@ def test_damaged_tables_are_refused(tmp_path):
 
 def test_known_bad_versions_are_named():
     question = Question("1", "How many?", ("3",))
-    found = BENCHMARKS["spatial457"]().warnings("1f24f5a7b2cadc3d33a8a66ecf92ca68", [question])
-    assert len(found) == 1
-    assert "2,154 wrong answers" in found[0]
+    wrong, short = BENCHMARKS["spatial457"]().warnings("1f24f5a7b2cadc3d33a8a66ecf92ca68", [question])
+    assert "2,154 wrong answers" in wrong
+    assert short == "Spatial457: 1 questions, the whole benchmark has 23752"
 
 
 def test_a_table_without_answers_is_warned_of():
-    found = BENCHMARKS["mmbench"]().warnings("", [Question("1", "Which?", ("",), ("cup", "plate"))])
+    rows = [Question(i, "Which?", ("",), ("cup", "plate"), fields={"group": "1"}) for i in ("1", "1000001")]
+    found = BENCHMARKS["mmbench"]().warnings("", rows)
     assert found == [
         "MMBench v1.1 EN: the table has no answers, so scores say nothing; predictions.tsv is what its organisers score"
+    ]
+
+
+def test_a_table_cut_short_is_warned_of(tables):
+    benchmark, _, _, questions = read(tables, "mmbench")[0]
+    assert benchmark.warnings("", questions) == []
+    assert benchmark.warnings("", questions[:3]) == [
+        "MMBench v1.1 EN: 1 of 2 questions lack rotations; is the table cut short?"
     ]
 
 
