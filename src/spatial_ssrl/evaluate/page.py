@@ -48,11 +48,11 @@ class Entry:
         return found + ["unparsed"] * any(v.parsed is None for v in self.verdicts)
 
 
-def kinds(models: Sequence[str]) -> dict[str, str]:
+def kinds(names: Sequence[str]) -> dict[str, str]:
     """The filters of a page, with their labels."""
-    if len(models) == 1:
+    if len(names) == 1:
         return {"all": "all", "right": "right", "wrong": "wrong", "unparsed": "unparsed"}
-    better = {"disagree": "disagree", "first": f"better: {models[0]}", "second": f"better: {models[1]}"}
+    better = {"disagree": "disagree", "first": f"better: {names[0]}", "second": f"better: {names[1]}"}
     return {"all": "all", **better, "right": "both right", "wrong": "both wrong", "unparsed": "unparsed"}
 
 
@@ -75,10 +75,13 @@ def write_page(runs: Sequence[Path], out: Path, limit: int) -> Path:
     entries = _entries(benchmark, first, runs, limit)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = files("spatial_ssrl").joinpath("evaluate", "page.html.jinja").read_text(encoding="utf-8")
-    filters = kinds([r.model for r in results])
+    models = [r.model for r in results]
+    names = models if len(set(models)) == len(models) else [str(run) for run in runs]
+    filters = kinds(names)
     page = environment.from_string(template).render(
         benchmark=benchmark,
         results=results,
+        names=names,
         entries=entries,
         kinds=filters,
         counts={kind: sum(kind in ("all", *entry.kinds) for entry in entries) for kind in filters},
@@ -106,7 +109,7 @@ def _illustrated(entry: Entry, prompt: str) -> Entry:
             with Image.open(io.BytesIO(picture.data)) as image:
                 image.thumbnail((SIDE, SIDE))
                 stream = io.BytesIO()
-                image.convert("RGB").save(stream, "WEBP", quality=QUALITY)
+                image.convert("RGB").save(stream, "WEBP", quality=QUALITY, method=2)
                 shown.append(data_url(stream.getvalue()))
         except (DatasetError, OSError):
             continue
