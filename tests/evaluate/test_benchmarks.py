@@ -1,5 +1,6 @@
 """Contracts that every benchmark keeps on miniature data in every form, and on the real tables."""
 
+import csv
 import dataclasses
 
 import pytest
@@ -14,6 +15,19 @@ from spatial_ssrl.evaluate.replies import Stored
 from spatial_ssrl.evaluate.run import judge
 from spatial_ssrl.evaluate.suite import find, left_out, plan
 
+CHOICES = ("index", "question", "A", "B", "answer", "category", "prediction")
+KIT_COLUMNS = dict.fromkeys(("3dsrbench", "spatialeval", "blink", "realworldqa", "seedbench2plus"), CHOICES) | {
+    "spatial457": ("index", "question", "answer", "category", "prediction"),
+    "qspatial": ("index", "answer", "question_type", "prediction"),
+    "whatsup": ("index", "question", "answer", "prediction"),
+    "viewspatial": ("index", "question_type", "candidates", "answer", "prediction"),
+    "vsi-bench": ("index", "video", "question_type", "candidates", "answer", "prediction"),
+    "mmbench": (*CHOICES, "l2-category"),
+    "hallusionbench": ("index", "question", "answer", "category", "l2-category", "prediction"),
+    "ocrbench": ("index", "answer", "category", "prediction"),
+    "chartqa": ("index", "question", "answer", "split", "prediction"),
+}
+"""What VLMEvalKit's scoring reads."""
 OTHERS = [kind.name for kind in (*SPATIAL, *GENERAL)]
 
 
@@ -292,3 +306,7 @@ def test_every_benchmark_runs_end_to_end(tables, name, tmp_path):
         assert results.headline.name == benchmark.headline
         again = evaluate(benchmark, path, Refusing(), tmp_path / str(i), Settings(), QUIET)
         assert again == results
+        with (tmp_path / str(i) / "predictions.tsv").open(newline="") as file:
+            lines = list(csv.DictReader(file, delimiter="\t"))
+        assert len(lines) == n
+        assert set(KIT_COLUMNS[name]) <= set(lines[0])

@@ -112,10 +112,12 @@ def compare(
             "" if d.p is None else f"{d.p:.2g}",
             f"{d.gained}, {d.lost}",
             f"{100 * d.detectable:.1f}",
+            f"{100 * d.unparsed[0]:.1f}, {100 * d.unparsed[1]:.1f}",
         ]
         for d in differences(first, second)
     ]
-    print_table(["metric", "units", "A %", "B %", "B - A", "95%", "McNemar p", "gained, lost", "detectable"], rows)
+    head = ["metric", "units", "A %", "B %", "B - A", "95%", "McNemar p", "gained, lost", "detectable", "unparsed %"]
+    print_table(head, rows)
     print("detectable: the smallest true difference, in points, that such a comparison finds with 80% power at 5%")
 
 

@@ -99,6 +99,10 @@ class Results(Strict):
         """The figure that a table shows."""
         return self.metrics[0]
 
+    def category(self, name: str) -> Score:
+        """The score of a category."""
+        return next(score for score in self.scores if score.name == name)
+
     def write(self, folder: Path) -> None:
         """To results.json of the folder."""
         (folder / RESULTS).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
