@@ -134,14 +134,8 @@ class Benchmark(ABC):
         if "index" in question.row:
             return dict(question.row)
         letters = {chr(ord("A") + i): choice for i, choice in enumerate(question.choices)}
-        usual = {"index": question.id, "question": question.text, **letters}
-        return {
-            **question.row,
-            **usual,
-            "answer": question.answer,
-            "category": question.category,
-            **self.kit_cells(question),
-        }
+        usual = {"index": question.id, "question": question.text, "answer": question.answer, "category": question.category}
+        return question.row | usual | letters | self.kit_cells(question)
 
     def kit_cells(self, question: Question) -> dict[str, Any]:
         """What VLMEvalKit's table has beside, or in place of, the usual columns."""

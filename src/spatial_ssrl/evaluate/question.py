@@ -58,7 +58,7 @@ class Question:
     hint: str = ""
     fields: Fields = field(default_factory=dict)
     """What else the benchmark groups by."""
-    row: Mapping[str, Any] = field(default_factory=dict)
+    row: dict[str, Any] = field(default_factory=dict)
     """Its row of the table without pictures, for those who score the predictions."""
 
     @property

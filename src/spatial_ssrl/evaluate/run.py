@@ -27,6 +27,7 @@ from spatial_ssrl.rng import digest
 
 PREDICTIONS = "predictions.tsv"
 MISSING = ("", "na", "n/a", "nan", "none", "null")
+"""What pandas takes for a missing value, without its decorations and in lower case."""
 
 Progress = Callable[[int, int, str], None]
 """Gets replies there, replies in all, and a note such as the running accuracy."""

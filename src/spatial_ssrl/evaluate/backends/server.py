@@ -21,6 +21,7 @@ ATTEMPTS = 3
 PATIENCE = 600.0
 """Seconds that a server may be away."""
 CONNECT = 5.0
+"""Seconds after which nobody listens."""
 AWAY = (502, 503, 504)
 """What a proxy says for a server that is not there."""
 FATAL = (401, 403, 404)
