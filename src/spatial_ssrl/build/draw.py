@@ -47,8 +47,8 @@ def draw_row(scene: Scene, task: Task[Any], profile: str, seed: int, split: str,
 def _draw(scene: Scene, task: Task[Any], rng: np.random.Generator) -> tuple[Params, Margin] | Drop:
     """The first of a few draws that is decided and that no cue gives away, or why the last one is not.
 
-    A draw whose cue is above max_lift is kept with probability (max_lift / cue) ** 2: the answers of the rows that
-    are kept are then spread evenly over what the cue believes, even where it is right more often than it says. One
+    A draw whose cue is above max_lift is kept with probability (max_lift / cue) ** thinning: the answers of the rows
+    that are kept are then spread evenly over what the cue believes, even where it is right more often than it says. One
     number decides for all redraws, since each new one would be a new chance for a draw that is given away.
     """
     drop, balanced = Drop("never drawn"), task.max_lift < math.inf
@@ -59,7 +59,7 @@ def _draw(scene: Scene, task: Task[Any], rng: np.random.Generator) -> tuple[Para
             drop = params
         elif (margin := task.margin(scene, params)).value < margin.threshold:
             drop = Drop("margin below threshold")
-        elif balanced and luck * task.cue(scene, params) ** 2 > task.max_lift**2:
+        elif balanced and luck * (task.cue(scene, params) / task.max_lift) ** task.thinning > 1:
             drop = Drop("given away by a cue")
         else:
             return params, margin
