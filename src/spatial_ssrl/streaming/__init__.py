@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spatial_ssrl.build import Plan, Recipe
 from spatial_ssrl.streaming.environment import Environment
-from spatial_ssrl.streaming.stream import AHEAD, Chooser, Stream
+from spatial_ssrl.streaming.endless import AHEAD, Chooser, Stream
 
 __all__ = ["Chooser", "Environment", "Stream", "stream"]
 

@@ -9,7 +9,7 @@ from spatial_ssrl.errors import TrainingError
 from spatial_ssrl.grammar import FORMAT_INSTRUCTION
 from spatial_ssrl.reward import Policy, score
 from spatial_ssrl.row import Row
-from spatial_ssrl.streaming.stream import Stream
+from spatial_ssrl.streaming.endless import Stream
 
 FACTS = ("id", "task", "variant", "level", "answer", "chance", "margin", "scene_id", "source", "split")
 
