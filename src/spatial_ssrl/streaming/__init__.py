@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spatial_ssrl.build import Plan, Recipe
-from spatial_ssrl.streaming.environment import Environment
 from spatial_ssrl.streaming.endless import AHEAD, Chooser, Stream
+from spatial_ssrl.streaming.environment import Environment
 
 __all__ = ["Chooser", "Environment", "Stream", "stream"]
 
