@@ -23,7 +23,7 @@ from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import TrainingError
 from spatial_ssrl.row import read_rows
-from spatial_ssrl.train.data import check_lengths, load_rows
+from spatial_ssrl.train.data import check_lengths, load_rows, need
 from spatial_ssrl.train.dev import Development, trained_weights
 from spatial_ssrl.train.grpo import grpo_trainer
 from spatial_ssrl.train.preset import TINY, Preset
@@ -76,10 +76,8 @@ def _make_trainer(preset: Preset, args: Any, dataset: Path | None, out: Path, ch
 
 def _load_splits(preset: Preset, dataset: Path | None) -> tuple[Any, Any, Any]:
     """Rows to train on, those whose lengths are checked, and, where they are asked for, development rows."""
-    if dataset is None:
-        raise TrainingError("there are no rows to train on; give a dataset folder, or for GRPO a stream's sources")
-    rows = load_rows(dataset, "train", preset)
-    return rows, rows, load_rows(dataset, "validation", preset) if preset.dev else None
+    rows = load_rows(need(dataset), "train", preset)
+    return rows, rows, load_rows(need(dataset), "validation", preset) if preset.dev else None
 
 
 def _open_stream(preset: Preset, args: Any, checkpoint: str | None) -> tuple[Any, Any, Any]:
@@ -95,10 +93,9 @@ def _base_model(preset: Preset, dataset: Path | None, out: Path, seed: int) -> s
     """Where the model to start from is; a tiny one is made on the first call."""
     if not preset.model.startswith(TINY):
         return preset.model
-    assert dataset
     base = out / "base"
     if not base.exists():
-        rows = itertools.islice(read_rows(dataset, "train", TEXT_COLUMNS), TOKENIZER_ROWS)
+        rows = itertools.islice(read_rows(need(dataset), "train", TEXT_COLUMNS), TOKENIZER_ROWS)
         texts = (t for r in rows for t in (f"{r['problem']}\n{preset.instruction}", cold_start_reply(r, preset.reply)))
         _write(base, lambda place: make_tiny(preset.model.removeprefix(TINY), texts, preset.tokenizer, seed, place))
     return str(base)

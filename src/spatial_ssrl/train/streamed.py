@@ -21,7 +21,7 @@ from spatial_ssrl.train.curriculum import Curriculum
 from spatial_ssrl.train.data import REWARD_COLUMNS
 from spatial_ssrl.train.preset import Preset
 
-SAMPLE = 128
+SAMPLE = 64
 """Rows whose prompts are measured before training."""
 STATE = "StreamState"
 BLANK = {"id": ""}
