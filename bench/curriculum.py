@@ -104,9 +104,9 @@ def write_table(results: list[dict[str, Any]], seconds: float) -> None:
         "",
         "    OMP_NUM_THREADS=1 python bench/curriculum.py",
         "",
-        f"Accuracy (%) on {TEST_ROWS} held-out rows of all variants in even shares by task, after {STEPS} updates of 16 rows x 8",
-        f"replies from one cold start ({100 * start['greedy']:.1f} greedy [{100 * low:.1f}, {100 * high:.1f}],"
-        f" {100 * start['sampled']:.1f} sampled); {seconds / 60:.0f} minutes.",
+        f"Accuracy (%) on {TEST_ROWS} held-out rows of all variants, both tasks in even shares, after {STEPS} updates of",
+        f"16 rows x 8 replies. All runs start from one cold start: {100 * start['greedy']:.1f} greedy"
+        f" [{100 * low:.1f}, {100 * high:.1f}], {100 * start['sampled']:.1f} sampled. {seconds / 60:.0f} minutes in all.",
         "Groups without variance are TRL's `frac_reward_zero_std`, of the whole reward.",
         "",
         "| seed | rows by | groups without variance | of the last 10 updates | greedy | sampled | "
