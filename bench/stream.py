@@ -3,18 +3,20 @@
 OMP_NUM_THREADS=1 python bench/stream.py [SOURCE] [--profile PROFILE] [--workers N] [--rows ROWS] [--step SECONDS]
 
 Plays a trainer that reads a generation batch of ROWS rows, then is busy for SECONDS while the processes of the stream
-make the next one. `wait_share` is the time in which it read, over all; `rows_per_s` is measured apart, without pauses,
-and `workers_needed` are those by which rows are made as fast as steps use them.
+make the next one. `wait_share` is the time in which it read, over all. `cpu_s_per_row` is measured apart, in this
+process, and `workers_needed` are those by which rows are made as fast as steps use them.
 """
 
 import argparse
 import json
 import time
+from collections.abc import Iterable
 from itertools import islice
 
-from spatial_ssrl import Recipe, stream
+from spatial_ssrl import Recipe, Row, stream
 
-STEPS = 4
+STEPS = 3
+SAMPLE = 32
 
 
 def main() -> None:
@@ -26,9 +28,11 @@ def main() -> None:
     parser.add_argument("--step", type=float, default=60.0)
     given = parser.parse_args()
     recipe = Recipe(sources=(given.source,), profile=given.profile)
+    cpu = time.process_time()
+    seconds_for(stream(given.source, recipe), SAMPLE)
+    cpu = (time.process_time() - cpu) / SAMPLE
     rows = iter(stream(given.source, recipe, workers=given.workers, ahead=given.rows))
     first = seconds_for(rows, given.rows)
-    rate = given.rows / seconds_for(rows, given.rows)
     waits = []
     for _ in range(STEPS):
         time.sleep(given.step)
@@ -37,17 +41,17 @@ def main() -> None:
     result = {
         **vars(given),
         "first_batch_s": round(first, 1),
-        "rows_per_s": round(rate, 2),
+        "cpu_s_per_row": round(cpu, 3),
         "wait_s": round(wait, 3),
         "wait_share": round(wait / (wait + given.step), 4),
-        "workers_needed": round(given.workers * given.rows / rate / given.step, 2),
+        "workers_needed": round(cpu * given.rows / given.step, 2),
     }
     print(json.dumps(result))
 
 
-def seconds_for(rows: object, n: int) -> float:
+def seconds_for(rows: Iterable[Row], n: int) -> float:
     start = time.perf_counter()
-    for _ in islice(rows, n):  # type: ignore[call-overload]
+    for _ in islice(rows, n):
         pass
     return time.perf_counter() - start
 

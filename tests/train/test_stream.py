@@ -9,6 +9,7 @@ import pytest
 
 from spatial_ssrl import stream
 from spatial_ssrl.errors import DatasetError, RecipeError, TrainingError
+from spatial_ssrl.presets import shipped
 from spatial_ssrl.row import read_rows
 from spatial_ssrl.train import train
 from spatial_ssrl.train.tiny import make_tiny
@@ -109,6 +110,18 @@ def test_a_checkpoint_of_another_stream_is_refused(model, run):
 def test_what_a_stream_needs_is_said(flags, message):
     with pytest.raises(RecipeError, match=message):
         tiny_preset("grpo", **flags)
+
+
+def test_the_command_takes_sources(model, cli, tmp_path):
+    words = ["train", "grpo", shipped("tiny-grpo"), "--model", model, "--out", tmp_path / "run"]
+    done = cli(*words, "--stream", STREAM["sources"][0], "--set", "stream.profile=paper", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "800 rows, 50 updates of 128 replies" in done.stdout
+    refused = cli(*words, "--stream", "synthetic", "--data", tmp_path)
+    assert (refused.returncode, refused.stderr) == (2, "error: --data and --stream: give one of them\n")
+    without = cli(*words)
+    assert without.returncode == 2
+    assert "give a dataset folder" in without.stderr
 
 
 def test_without_rows_there_is_no_training(model, tmp_path):
