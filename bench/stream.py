@@ -28,8 +28,9 @@ def main() -> None:
     parser.add_argument("--step", type=float, default=60.0)
     given = parser.parse_args()
     recipe = Recipe(sources=(given.source,), profile=given.profile)
+    sample = stream(given.source, recipe)
     cpu = time.process_time()
-    seconds_for(stream(given.source, recipe), SAMPLE)
+    seconds_for(sample, SAMPLE)
     cpu = (time.process_time() - cpu) / SAMPLE
     rows = iter(stream(given.source, recipe, workers=given.workers, ahead=given.rows))
     first = seconds_for(rows, given.rows)

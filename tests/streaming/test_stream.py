@@ -12,6 +12,7 @@ from spatial_ssrl import Environment, Recipe, score, stream
 from spatial_ssrl.errors import DatasetError, RecipeError, SourceError, TrainingError
 from spatial_ssrl.row import SCHEMA
 from spatial_ssrl.streaming.ahead import DIED, Processes
+from spatial_ssrl.train.curriculum import Curriculum
 
 ROOMS = "synthetic:12?size=112x112&style=plain"
 RECIPE = Recipe(
@@ -67,6 +68,31 @@ def test_workers_of_its_own_change_nothing(rows):
     streaming = rooms(workers=2, ahead=5)
     assert list(islice(streaming, 20)) == rows[:20]
     assert streaming.state_dict() == {"stream": rooms().state_dict()["stream"], "number": 20, "chosen": {}}
+
+
+def with_curriculum(**settings):
+    return rooms(ahead=4, chooser=Curriculum(("shuffle/2x2", "flip/2x2")), **settings)
+
+
+def taught(streaming, n):
+    """Rows of a stream whose curriculum hears after each that shuffle is never right, and flip half the time."""
+    for row in islice(streaming, n):
+        streaming.chooser.update(row["task"], row["variant"], [0.0, float(row["task"] == "flip")])
+        yield row
+
+
+def test_a_chooser_decides_and_is_restored():
+    streaming = with_curriculum()
+    before = list(taught(streaming, 12))
+    state = json.loads(json.dumps(streaming.state_dict()))
+    assert sorted(map(int, state["chosen"])) == [12, 13, 14, 15], "chosen ahead"
+    after = list(taught(streaming, 28))
+    assert sum(row["task"] == "flip" for row in after) > 20 > 12 > sum(row["task"] == "flip" for row in before)
+    later = with_curriculum(workers=1)
+    later.load_state_dict(state)
+    assert list(taught(later, 28)) == after
+    with pytest.raises(TrainingError, match="hear of no reward"):
+        next(iter(DataLoader(with_curriculum(), batch_size=None, num_workers=2)))
 
 
 def test_workers_of_a_loader_share_the_rows(rows):

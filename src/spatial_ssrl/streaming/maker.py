@@ -43,7 +43,8 @@ class Maker:
 
     def __init__(self, plan: Plan, split: str) -> None:
         self.plan, self.split = plan, split
-        self.useless: set[SceneRef] = set()
+        self.useless: set[tuple[SceneRef, bool]] = set()
+        """Scenes, with depth or without."""
         self.refs = {deep: [ref for ref in plan.refs if ref.has_depth or not deep] for deep in (False, True)}
         self.tasks = {e: make_task(e.task, e.variant, plan.recipe.profile) for e in plan.entries}
 
@@ -51,7 +52,7 @@ class Maker:
         """Row `number` of the stream, of this variant."""
         made, recipe, task = Made(), self.plan.recipe, self.tasks[entry]
         for ref in self._candidates(number, task.needs_depth):
-            scene = None if ref in self.useless else self._load(ref, task.needs_depth, made)
+            scene = self._load(ref, task.needs_depth, made)
             if scene is None:
                 continue
             row = draw_row(scene, task, recipe.profile, recipe.seed, self.split, number, unique=False)
@@ -70,6 +71,8 @@ class Maker:
 
     def _load(self, ref: SceneRef, with_depth: bool, made: Made) -> Scene | None:
         """The scene, where it can be used and is of this split."""
+        if (ref, with_depth) in self.useless:
+            return None
         source = self.plan.sources[ref.source]
         try:
             scene = source.load(ref.key, with_depth).fit(self.plan.recipe.max_side)
@@ -78,7 +81,7 @@ class Maker:
         else:
             if split_of(scene.id, self.plan.recipe.splits) == self.split:
                 return scene
-        self.useless.add(ref)
+        self.useless.add((ref, with_depth))
         return None
 
 
