@@ -16,7 +16,7 @@ from itertools import islice
 from spatial_ssrl import Recipe, Row, stream
 
 STEPS = 3
-SAMPLE = 32
+SAMPLE = 16
 
 
 def main() -> None:
