@@ -6,7 +6,7 @@ IMAGES ?=
 VLMEVAL_NEEDS := pandas tqdm openpyxl num2words tabulate requests validators python-dotenv portalocker termcolor \
   matplotlib huggingface_hub json_repair sty timeout-decorator
 
-.PHONY: demo test test-verl test-swift test-vlmeval lint bench picture clean
+.PHONY: demo test test-verl test-swift test-vlmeval test-verifiers lint bench picture clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +51,14 @@ test-swift: .venv-swift/.installed $(TINY)/config.json
 
 test-vlmeval: .venv-vlmeval/.installed
 	.venv-vlmeval/bin/python bench/oracles.py
+
+.venv-verifiers/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-verifiers
+	.venv-verifiers/bin/python -m pip install --quiet verifiers==0.4.0 beartype pytest pytest-timeout --editable .
+	touch $@
+
+test-verifiers: .venv-verifiers/.installed
+	.venv-verifiers/bin/python -m pytest -W default tests/streaming/test_verifiers.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check

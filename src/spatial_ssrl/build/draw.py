@@ -12,14 +12,17 @@ from spatial_ssrl.scene import RGB, Scene, encode_jpeg
 from spatial_ssrl.tasks import Drop, Margin, Params, Task
 
 
-def draw_row(scene: Scene, task: Task[Any], profile: str, seed: int, split: str, k: int) -> Row | Drop:
-    """The k-th row of a task's variant from a scene; it depends on these arguments alone."""
+def draw_row(scene: Scene, task: Task[Any], profile: str, seed: int, split: str, k: int, unique: bool = True) -> Row | Drop:
+    """The k-th row of a task's variant from a scene; it depends on these arguments alone.
+
+    With `unique` a puzzle that an earlier row of the scene has asked is dropped, at the price of k more draws.
+    """
     key = (seed, split, profile, task.name, task.variant, scene.id)
     drawn = _draw(scene, task, generator(*key, k))
     if isinstance(drawn, Drop):
         return drawn
     params, margin = drawn
-    if task.few_puzzles and _is_repeat(params, scene, task, [generator(*key, j) for j in range(k)]):
+    if unique and task.few_puzzles and _is_repeat(params, scene, task, [generator(*key, j) for j in range(k)]):
         return Drop("puzzle already asked")
     identity = row_id(seed, split, profile, task.name, task.variant, scene.id, k)
     options = task.options(params)

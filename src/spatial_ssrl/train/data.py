@@ -18,6 +18,13 @@ from spatial_ssrl.train.preset import Preset
 REWARD_COLUMNS = ("id", "answer", "grammar", "options", "task", "variant", "level")
 
 
+def need(dataset: Path | None) -> Path:
+    """The dataset folder. Raises TrainingError where there is none."""
+    if dataset is None:
+        raise TrainingError("there are no rows to train on; give a dataset folder, or for GRPO a stream's sources")
+    return dataset
+
+
 def load_rows(dataset: Path, split: str, preset: Preset) -> Any:
     """The rows of a split that the preset takes, as a `datasets.Dataset`, mapped from disk.
 

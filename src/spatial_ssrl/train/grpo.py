@@ -10,23 +10,30 @@ from spatial_ssrl.reward import score
 from spatial_ssrl.reward.trl import RewardFunction, reply_text, trl_reward
 from spatial_ssrl.train.data import grpo_dataset
 from spatial_ssrl.train.preset import Preset
+from spatial_ssrl.train.streamed import Streamed
 
 SAMPLED = 16
 """Replies in a sample."""
 
 
 def grpo_trainer(preset: Preset, args: Any, model: Any, processor: Any, rows: Any) -> Any:
-    """TRL's GRPOTrainer with one reward function."""
+    """TRL's GRPOTrainer with one reward function, on rows of a dataset or on a stream."""
     from trl import GRPOTrainer
 
-    return GRPOTrainer(
+    reward = sampling(trl_reward(preset.policy), preset, Path(args.output_dir) / "replies")
+    streamed = rows if isinstance(rows, Streamed) else None
+    trainer = GRPOTrainer(
         model=model,
-        reward_funcs=sampling(trl_reward(preset.policy), preset, Path(args.output_dir) / "replies"),
+        reward_funcs=streamed.hearing(reward) if streamed else reward,
         args=args,
-        train_dataset=grpo_dataset(rows, preset),
+        train_dataset=streamed.dataset() if streamed else grpo_dataset(rows, preset),
         processing_class=processor,
         peft_config=preset.lora_config(),
     )
+    if streamed:
+        trainer.data_collator = streamed.collate
+        trainer.add_callback(streamed.callback())
+    return trainer
 
 
 def sampling(reward: RewardFunction, preset: Preset, folder: Path) -> RewardFunction:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from spatial_ssrl import vlm
+from spatial_ssrl.build import Recipe
 from spatial_ssrl.config import load_config
 from spatial_ssrl.errors import RecipeError
 from spatial_ssrl.grammar import INSTRUCTIONS
@@ -14,6 +15,8 @@ from spatial_ssrl.reward import Policy
 from spatial_ssrl.train.estimate import Shape
 
 TINY = "tiny:"
+STREAM_WORKERS = 2
+"""Processes that make a stream's rows, unless trainer.dataloader_num_workers says how many."""
 
 
 class Dev(BaseModel):
@@ -57,6 +60,10 @@ class Preset(BaseModel):
     """Processes that the batches below are meant for; another number of them accumulates more or less, to the same batch."""
     replies_every: int = Field(default=20, ge=1)
     """Updates of GRPO between two samples of replies."""
+    stream: Recipe | None = None
+    """Rows that GRPO draws while it trains, by the keys of a recipe; without this table they are a dataset folder's."""
+    curriculum: bool = False
+    """Variants of the stream are chosen by how their groups fare, rather than by the recipe's shares."""
     dev: Dev | None = None
     """Where given, the model that is kept is the best on these rows, not the last."""
     trainer: dict[str, Any] = {}
@@ -75,7 +82,17 @@ class Preset(BaseModel):
             raise RecipeError(f"model: no tiny model {self.model!r}; known: {', '.join(known)}")
         if self.tokenizer and not self.model.startswith(TINY):
             raise RecipeError(f"tokenizer: only a tiny model is given one; {self.model} has its own")
+        if self.stream:
+            self._check_stream()
+        elif self.curriculum:
+            raise RecipeError("curriculum: it chooses what a stream draws, and there is no [stream]")
         return self
+
+    def _check_stream(self) -> None:
+        if self.stage != "grpo" or self.model.startswith(TINY) or self.tasks:
+            raise RecipeError("stream: it is for GRPO of a model that exists, and its tasks stand in the table itself")
+        if self.trainer.get("max_steps", 0) < 1:
+            raise RecipeError("stream: it has no end; set trainer.max_steps")
 
     @classmethod
     def create(cls, file: Path | None, flags: dict[str, Any]) -> Self:
@@ -130,8 +147,12 @@ class Preset(BaseModel):
             "max_length": None,  # a cut would lose image tokens
         }
         kind = SFTConfig if self.stage == "sft" else GRPOConfig
+        if self.stream:
+            ours |= {"dataloader_num_workers": STREAM_WORKERS}
         known = {key: value for key, value in ours.items() if key in kind.__dataclass_fields__}
         forced = {"output_dir": str(out), "remove_unused_columns": False}  # the reward needs the columns
+        if self.stream:
+            forced |= {"shuffle_dataset": False}  # its order is drawn already
         return _make(kind, "trainer", known | self.spread(int(os.environ.get("WORLD_SIZE", "1"))) | forced)
 
     def lora_config(self) -> Any:

@@ -23,11 +23,12 @@ from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import TrainingError
 from spatial_ssrl.row import read_rows
-from spatial_ssrl.train.data import check_lengths, load_rows
+from spatial_ssrl.train.data import check_lengths, load_rows, need
 from spatial_ssrl.train.dev import Development, trained_weights
 from spatial_ssrl.train.grpo import grpo_trainer
 from spatial_ssrl.train.preset import TINY, Preset
 from spatial_ssrl.train.sft import sft_trainer
+from spatial_ssrl.train.streamed import SAMPLE, Streamed, sample_stream
 from spatial_ssrl.train.tiny import make_tiny
 
 STAGES: dict[str, Callable[..., Any]] = {"sft": sft_trainer, "grpo": grpo_trainer}
@@ -36,7 +37,7 @@ TOKENIZER_ROWS = 2000
 TEXT_COLUMNS = ("id", "task", "variant", "problem", "answer", "params")
 
 
-def run(preset: Preset, dataset: Path, out: Path, resume: bool) -> Path:
+def run(preset: Preset, dataset: Path | None, out: Path, resume: bool) -> Path:
     """See `spatial_ssrl.train.train`."""
     vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
     if preset.trainer.get("use_vllm"):
@@ -48,24 +49,24 @@ def run(preset: Preset, dataset: Path, out: Path, resume: bool) -> Path:
         with warnings.catch_warnings():
             # TRL 1.16 reads a property that transformers 5.23 has renamed
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-            trainer = _make_trainer(preset, args, dataset, out)
-            trainer.train(resume_from_checkpoint=last_checkpoint(out))
+            checkpoint = last_checkpoint(out)
+            trainer = _make_trainer(preset, args, dataset, out, checkpoint)
+            trainer.train(resume_from_checkpoint=checkpoint)
         _finish(trainer, out)
     return out / "model"
 
 
-def _make_trainer(preset: Preset, args: Any, dataset: Path, out: Path) -> Any:
+def _make_trainer(preset: Preset, args: Any, dataset: Path | None, out: Path, checkpoint: str | None) -> Any:
     from spatial_ssrl.train.progress import quiet_loading, show_progress
 
     if preset.lora and args.distributed_state.distributed_type in ("FSDP", "DEEPSPEED"):
         raise TrainingError("LoRA is merged into a whole model; use recipes/accelerate/ddp-8gpu.yaml, which shards nothing")
     quiet_loading()
-    rows = load_rows(dataset, "train", preset)
-    dev_rows = load_rows(dataset, "validation", preset) if preset.dev else None
+    rows, sample, dev_rows = _open_stream(preset, args, checkpoint) if preset.stream else _load_splits(preset, dataset)
     with args.main_process_first(desc="model"):
         base = _base_model(preset, dataset, out, args.seed)
     model, processor = vlm.load(base, preset.dtype, preset.min_pixels, preset.max_pixels)
-    check_lengths(rows, processor, preset)
+    check_lengths(sample, processor, preset)
     trainer = STAGES[preset.stage](preset, args, model, processor, rows)
     show_progress(trainer)
     if preset.dev:
@@ -73,13 +74,28 @@ def _make_trainer(preset: Preset, args: Any, dataset: Path, out: Path) -> Any:
     return trainer
 
 
-def _base_model(preset: Preset, dataset: Path, out: Path, seed: int) -> str:
+def _load_splits(preset: Preset, dataset: Path | None) -> tuple[Any, Any, Any]:
+    """Rows to train on, those whose lengths are checked, and, where they are asked for, development rows."""
+    rows = load_rows(need(dataset), "train", preset)
+    return rows, rows, load_rows(need(dataset), "validation", preset) if preset.dev else None
+
+
+def _open_stream(preset: Preset, args: Any, checkpoint: str | None) -> tuple[Any, Any, Any]:
+    """The same of a stream, whose lengths are checked on its first rows."""
+    streamed = Streamed(preset, args)
+    if checkpoint:
+        streamed.restore(checkpoint)
+    dev_rows = sample_stream(preset, "validation", preset.dev.rows) if preset.dev else None
+    return streamed, sample_stream(preset, "train", SAMPLE), dev_rows
+
+
+def _base_model(preset: Preset, dataset: Path | None, out: Path, seed: int) -> str:
     """Where the model to start from is; a tiny one is made on the first call."""
     if not preset.model.startswith(TINY):
         return preset.model
     base = out / "base"
     if not base.exists():
-        rows = itertools.islice(read_rows(dataset, "train", TEXT_COLUMNS), TOKENIZER_ROWS)
+        rows = itertools.islice(read_rows(need(dataset), "train", TEXT_COLUMNS), TOKENIZER_ROWS)
         texts = (t for r in rows for t in (f"{r['problem']}\n{preset.instruction}", cold_start_reply(r, preset.reply)))
         _write(base, lambda place: make_tiny(preset.model.removeprefix(TINY), texts, preset.tokenizer, seed, place))
     return str(base)
@@ -104,10 +120,10 @@ def _steps(checkpoint: Path) -> int | None:
     return int(step)
 
 
-def _claim(preset: Preset, dataset: Path, out: Path, resume: bool) -> None:
+def _claim(preset: Preset, dataset: Path | None, out: Path, resume: bool) -> None:
     """Make OUT this run's folder. Raises TrainingError when it is another's."""
     claimed = out / "preset.json"
-    identity = preset.model_dump(mode="json") | {"dataset": _fingerprint(dataset)}
+    identity = preset.model_dump(mode="json") | {"dataset": dataset and _fingerprint(dataset)}
     if not resume:
         _clear(out)
     if claimed.exists():
