@@ -53,6 +53,8 @@ class Preset(BaseModel):
     the answer alone. With "boxed", prompts do not ask for a thought, in either stage."""
     policy: Policy = "robust"
     """By which GRPO's reward and the development accuracy read a reply."""
+    partial_credit: bool = False
+    """Whether GRPO's reward gives a wrong permutation something for what is in its place; see `spatial_ssrl.reward`."""
     gpus: int = Field(default=1, ge=1)
     """Processes that the batches below are meant for; another number of them accumulates more or less, to the same batch."""
     replies_every: int = Field(default=20, ge=1)
@@ -124,7 +126,7 @@ class Preset(BaseModel):
         ours = {
             "bf16": gpu,
             "dataloader_pin_memory": gpu,
-            "report_to": "none",
+            "report_to": "tensorboard",
             "save_total_limit": 2,
             "activation_checkpointing": self.trainer.get("gradient_checkpointing", True),  # its name until TRL 1.15
             "max_length": None,  # a cut would lose image tokens
@@ -132,7 +134,10 @@ class Preset(BaseModel):
         kind = SFTConfig if self.stage == "sft" else GRPOConfig
         known = {key: value for key, value in ours.items() if key in kind.__dataclass_fields__}
         forced = {"output_dir": str(out), "remove_unused_columns": False}  # the reward needs the columns
-        return _make(kind, "trainer", known | self.spread(int(os.environ.get("WORLD_SIZE", "1"))) | forced)
+        config = _make(kind, "trainer", known | self.spread(int(os.environ.get("WORLD_SIZE", "1"))) | forced)
+        if self.stage == "grpo":
+            _check_checkpoints(config)
+        return config
 
     def lora_config(self) -> Any:
         """PEFT's LoraConfig, or None. Raises RecipeError with the key that PEFT does not know or take."""
@@ -140,6 +145,19 @@ class Preset(BaseModel):
         from peft import LoraConfig
 
         return None if self.lora is None else _make(LoraConfig, "lora", {"task_type": "CAUSAL_LM", **self.lora})
+
+
+def _check_checkpoints(config: Any) -> None:
+    """Raise RecipeError where a checkpoint would fall between the updates that one generation serves.
+
+    Replies are not part of a checkpoint: TRL would sample them anew there, and the resumed run would be another.
+    """
+    updates, rest = divmod(config.steps_per_generation * config.num_iterations, config.gradient_accumulation_steps)
+    if config.save_strategy == "steps" and not rest and config.save_steps % max(1, updates):
+        raise RecipeError(
+            f"trainer.save_steps: {config.save_steps} is no multiple of the {updates} updates that one generation serves, so"
+            " a run resumed from a checkpoint would not go on as it was; set a multiple"
+        )
 
 
 def _make(kind: Any, table: str, values: dict[str, Any]) -> Any:
