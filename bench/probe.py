@@ -33,7 +33,7 @@ Floats = np.ndarray
 class Seen:
     """A room and what the camera sees of it."""
 
-    key: tuple[object, ...]
+    key: tuple[str | int, ...]
     world: World
     place: Floats
     """Of each pixel in the camera's frame, (h, w, 3)."""
@@ -43,7 +43,7 @@ class Seen:
     """Number of the piece of furniture in each pixel, or -1, (h, w)."""
 
     @classmethod
-    def create(cls, *key: object) -> "Seen":
+    def create(cls, *key: str | int) -> "Seen":
         world, camera = draw_room(generator(*key), "varied")
         row, column = np.indices((SIDE, SIDE)).reshape(2, -1)
         view = look(world, camera.at, camera.rays(column + 0.5, row + 0.5, SIDE, SIDE))
@@ -51,7 +51,8 @@ class Seen:
         thing = owner[np.where(view.key < 0, -1, view.key // 8)].reshape(SIDE, SIDE)
         k, depth = camera.intrinsics(SIDE, SIDE), view.t
         place = np.stack([(column + 0.5 - k.cx) / k.fx * depth, (row + 0.5 - k.cy) / k.fy * depth, depth])
-        return cls(key, world, *(p.T.reshape(SIDE, SIDE, 3) for p in (place, view.point)), thing)
+        in_camera, in_room = (p.T.reshape(SIDE, SIDE, 3) for p in (place, view.point))
+        return cls(key, world, in_camera, in_room, thing)
 
     @property
     def rgb(self) -> RGB:

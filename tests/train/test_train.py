@@ -235,14 +235,17 @@ def no_memory_on_gpu():
 @pytest.mark.parametrize("fail", [no_memory_on_cpu, no_memory_on_gpu])
 def test_where_memory_ends_the_keys_to_lower_are_named(fail, tmp_path):
     preset = tiny_preset("grpo", max_pixels=6272)
-    with pytest.raises(TrainingError, match=r"out of memory: .*[Tt]ri.* to allocate") as caught:
-        with told_what_to_lower(preset, preset.trainer_config(tmp_path)):
-            fail()
+    args = preset.trainer_config(tmp_path)
+    with (
+        pytest.raises(TrainingError, match=r"out of memory: .* to allocate") as caught,
+        told_what_to_lower(preset, args),
+    ):
+        fail()
     message = str(caught.value)
     assert "per_device_train_batch_size (now 4;" in message
     assert "max_pixels (now 6272)" in message
     assert "max_completion_length (now 8)" in message
-    with pytest.raises(RuntimeError, match="another"), told_what_to_lower(preset, preset.trainer_config(tmp_path)):
+    with pytest.raises(RuntimeError, match="another"), told_what_to_lower(preset, args):
         raise RuntimeError("another")
 
 

@@ -113,6 +113,33 @@ class Preset(BaseModel):
                     )
         return values
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What other trainers can be told of this preset, by the names of `spatial_ssrl.export.settings.Settings`."""
+        trainer, lora = self.trainer, self.lora or {}
+        accumulated = trainer.get("gradient_accumulation_steps", 1)
+        known = {
+            "learning_rate": trainer.get("learning_rate"),
+            "size": trainer.get("per_device_train_batch_size"),
+            "accumulated": accumulated,
+            "save_every": trainer.get("save_steps"),
+            "replies": trainer.get("num_generations"),
+            "reply_tokens": trainer.get("max_completion_length"),
+            "temperature": trainer.get("temperature"),
+            "kl": trainer.get("beta"),
+            "reuse": trainer.get("steps_per_generation", accumulated) // accumulated,
+            "updates": trainer.get("max_steps"),
+            "epochs": trainer.get("num_train_epochs"),
+            "scheduler": trainer.get("lr_scheduler_type"),
+            "warmup": trainer.get("warmup_steps"),
+            "rank": lora.get("r"),
+            "alpha": lora.get("lora_alpha"),
+        }
+        ours = {"stage": self.stage, "model": self.model, "gpus": self.gpus, "prompt_tokens": self.max_prompt_tokens}
+        limits = {"min_pixels": self.min_pixels, "max_pixels": self.max_pixels}
+        scoring = {"policy": self.policy, "partial": self.partial_credit}
+        return {key: value for key, value in known.items() if value is not None} | ours | limits | scoring
+
     def trainer_config(self, out: Path) -> Any:
         """TRL's SFTConfig or GRPOConfig, for the processes that were launched.
 
