@@ -148,10 +148,10 @@ def test_llamafactory_takes_every_key(dataset, tmp_path, monkeypatch):
     config, _ = folder_of(dataset, "llamafactory", tmp_path / "out", "qwen3-vl-4b-sft.toml")
     kinds = (ModelArguments, DataArguments, FinetuningArguments, GeneratingArguments)
     theirs = {key for kind in (*kinds, Seq2SeqTrainingArguments) for key in kind.__dataclass_fields__}
-    assert set(config) <= theirs | {"warmup_ratio"}  # which transformers had until 5.6, the newest that it takes
-    parsed = HfArgumentParser(kinds).parse_dict(
-        {key: value for key, value in config.items() if key not in Seq2SeqTrainingArguments.__dataclass_fields__}
-    )
+    old = {"warmup_ratio"}  # which transformers had until 5.6, the newest that it takes
+    assert set(config) <= theirs | old
+    of_transformers = old | set(Seq2SeqTrainingArguments.__dataclass_fields__)
+    parsed = HfArgumentParser(kinds).parse_dict({key: v for key, v in config.items() if key not in of_transformers})
     model, data, tuning, _ = parsed
     assert (tuning.stage, tuning.lora_rank, tuning.lora_alpha, tuning.lora_target) == ("sft", 128, 256, ["all"])
     assert (data.cutoff_len, model.image_max_pixels) == (4096, 262_144)
