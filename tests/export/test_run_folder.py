@@ -70,6 +70,20 @@ def test_a_preset_names_the_model_and_the_command_asks_for_one_without_it(datase
     assert run_export(dataset, to, tmp_path).command.endswith("MODEL")
 
 
+def test_a_preset_says_whether_an_adapter_is_trained_and_how_replies_are_read(dataset, tmp_path):
+    grpo = Preset.create(RECIPES / "qwen2.5-vl-3b-grpo.toml", {"lora": {"r": 8}, "policy": "exact", "partial_credit": True})
+    run_export(dataset, "easyr1", tmp_path / "easyr1", settings=grpo.settings)
+    worker = yaml.safe_load((tmp_path / "easyr1" / "train.yaml").read_text())["worker"]
+    assert worker["actor"]["model"]["lora"]["rank"] == 8
+    assert worker["reward"]["reward_function_kwargs"] == {"policy": "exact", "partial": True}
+    run_export(dataset, "swift", tmp_path / "swift", settings=grpo.settings)
+    assert yaml.safe_load((tmp_path / "swift" / "train.yaml").read_text())["lora_rank"] == 8
+    assert "SpatialReward.partial = 'exact', True" in (tmp_path / "swift" / "spatial_reward.py").read_text()
+    whole = Preset.create(RECIPES / "qwen2.5-vl-3b-sft.toml", {}).model_copy(update={"lora": None})
+    run_export(dataset, "llamafactory", tmp_path / "llamafactory", settings=whole.settings)
+    assert yaml.safe_load((tmp_path / "llamafactory" / "train.yaml").read_text())["finetuning_type"] == "full"
+
+
 def test_the_script_hands_arguments_on(dataset, tmp_path):
     """A program of the trainer's name that prints what it is given."""
     run_export(dataset, "llamafactory", tmp_path / "out of the way")

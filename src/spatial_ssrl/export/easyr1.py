@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from spatial_ssrl.export.base import CONFIG, REWARD_FILE, SCRIPT, Format, ImageForm, Place, Posed, held_out, training
 from spatial_ssrl.export.files import write_parquet
-from spatial_ssrl.export.settings import MODEL, Settings, Stage, script, yaml
+from spatial_ssrl.export.settings import MODEL, Settings, Stage, script, start, yaml
 
 _IMAGE = {"embedded": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "paths": pa.string()}
 
@@ -32,8 +32,7 @@ class EasyR1(Format):
         write_parquet((_columns(posed, place) for posed in rows), schema, place.folder / f"{split}.parquet")
 
     def command(self, out: Path, splits: Sequence[str], settings: Settings) -> str:
-        named = "" if settings.model != MODEL else f" worker.actor.model.model_path={MODEL}"
-        return f"sh {quote(str(out / SCRIPT))}{named}"
+        return start(out / SCRIPT, settings, f"worker.actor.model.model_path={MODEL}")
 
     def beside(self, out: Path, splits: Sequence[str], settings: Settings) -> dict[str, str]:
         command = f"python -m verl.trainer.main config={quote(str(out / CONFIG))}"
@@ -70,7 +69,7 @@ def _config(out: Path, splits: Sequence[str], settings: Settings) -> dict[str, A
                 "global_batch_size": settings.puzzles,
                 "micro_batch_size_per_device_for_update": settings.size,
                 "micro_batch_size_per_device_for_experience": settings.size,
-                "model": {"model_path": settings.model},
+                "model": {"model_path": settings.model, "lora": {"rank": settings.rank or 0, "alpha": settings.alpha}},
                 "optim": {"lr": settings.learning_rate},
             },
             "rollout": {"n": settings.replies, "temperature": settings.temperature, "tensor_parallel_size": 1},

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from spatial_ssrl.export.base import CONFIG, SCRIPT, Format, ImageForm, Place, Posed, held_out, training
 from spatial_ssrl.export.files import write_lines
-from spatial_ssrl.export.settings import MODEL, Settings, Stage, script, yaml
+from spatial_ssrl.export.settings import MODEL, Settings, Stage, script, start, yaml
 
 
 class LlamaFactory(Format):
@@ -48,12 +48,13 @@ class LlamaFactory(Format):
         }
 
     def command(self, out: Path, splits: Sequence[str], settings: Settings) -> str:
-        return f"sh {quote(str(out / SCRIPT))}" + ("" if settings.model != MODEL else f" model_name_or_path={MODEL}")
+        return start(out / SCRIPT, settings, f"model_name_or_path={MODEL}")
 
 
 def _config(out: Path, splits: Sequence[str], settings: Settings) -> dict[str, Any]:
     """Arguments of `llamafactory-cli train` (src/llamafactory/hparams)."""
     pixels = {"image_min_pixels": settings.min_pixels, "image_max_pixels": settings.max_pixels}
+    lora = {"finetuning_type": "lora", "lora_rank": settings.rank, "lora_alpha": settings.alpha, "lora_target": "all"}
     return {
         "stage": "sft",
         "do_train": True,
@@ -66,10 +67,7 @@ def _config(out: Path, splits: Sequence[str], settings: Settings) -> dict[str, A
         "eval_steps": settings.save_every,
         **{key: value for key, value in pixels.items() if value},
         "cutoff_len": settings.prompt_tokens,
-        "finetuning_type": "lora",
-        "lora_rank": settings.rank,
-        "lora_alpha": settings.alpha,
-        "lora_target": "all",
+        **({"finetuning_type": "full"} if settings.rank is None else lora),
         "num_train_epochs": settings.epochs,
         "per_device_train_batch_size": settings.size,
         "gradient_accumulation_steps": settings.accumulated,

@@ -6,6 +6,8 @@ They stand in OUT/train.yaml under the trainer's own names; OUT/run.sh starts it
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
+from shlex import quote
 from typing import Any, Literal, Self
 
 from spatial_ssrl.errors import ExportError
@@ -32,6 +34,9 @@ class Settings:
     """Such batches in an update, on 8 GPUs."""
     save_every: int = 20
     """Updates."""
+    rank: int | None = None
+    """Of LoRA; None where all weights are trained."""
+    alpha: int = 256
 
     replies: int = 5
     """To each puzzle; what follows is of GRPO."""
@@ -46,8 +51,6 @@ class Settings:
 
     epochs: float = 5
     """What follows is of the cold start."""
-    rank: int = 128
-    alpha: int = 256
     scheduler: str = "cosine"
     warmup: float = 0.1
     """Share of all updates."""
@@ -58,7 +61,7 @@ class Settings:
         paper: dict[str, Any] = {"stage": stage}
         if stage == "sft":
             paper |= {"gpus": 1, "size": 4, "accumulated": 8, "learning_rate": 1e-5, "save_every": 50}
-            paper |= {"min_pixels": None, "max_pixels": 262_144}
+            paper |= {"min_pixels": None, "max_pixels": 262_144, "rank": 128}
         if given and given["stage"] != stage:
             raise ExportError(f"the preset is of stage {given['stage']!r}; this trainer is given one of {stage!r}")
         known = {field.name for field in fields(cls)}
@@ -72,6 +75,11 @@ class Settings:
         if rest:
             raise ExportError(f"{batch} replies an update are no whole groups of {self.replies}; change the preset's batch")
         return puzzles
+
+
+def start(path: Path, settings: Settings, naming: str) -> str:
+    """The command that runs a script, with the argument that names a model where the settings do not."""
+    return f"sh {quote(str(path))}" + (f" {naming}" if settings.model == MODEL else "")
 
 
 def script(where: str, command: str) -> str:

@@ -11,10 +11,14 @@ from typing import Any, ClassVar
 
 from spatial_ssrl.export.base import CONFIG, REWARD_FILE, SCRIPT, Format, ImageForm, Place, Posed, held_out, training
 from spatial_ssrl.export.files import write_lines
-from spatial_ssrl.export.settings import MODEL, Settings, Stage, script, yaml
+from spatial_ssrl.export.reward_file import reward_file
+from spatial_ssrl.export.settings import MODEL, Settings, Stage, script, start, yaml
+
+FULL = {"tuner_type": "full"}
 
 _REGISTER = """from swift.rewards import orms  # noqa: E402
 
+SpatialReward.policy, SpatialReward.partial = {policy!r}, {partial!r}
 orms["spatial_ssrl"] = SpatialReward"""
 
 
@@ -24,7 +28,6 @@ class Swift(Format):
     image_forms: ClassVar[tuple[ImageForm, ...]] = ("paths",)
     reward = "swift"
     stage: ClassVar[Stage | None] = "grpo"
-    reward_tail = _REGISTER
 
     def write(self, rows: Iterator[Posed], split: str, place: Place) -> None:
         lines = (
@@ -41,7 +44,7 @@ class Swift(Format):
         write_lines(lines, place.folder / f"{split}.jsonl")
 
     def command(self, out: Path, splits: Sequence[str], settings: Settings) -> str:
-        return f"sh {quote(str(out / SCRIPT))}" + ("" if settings.model != MODEL else f" --model {MODEL}")
+        return start(out / SCRIPT, settings, f"--model {MODEL}")
 
     def beside(self, out: Path, splits: Sequence[str], settings: Settings) -> dict[str, str]:
         where = "Where ms-swift is installed: sh run.sh [--KEY VALUE ...], keys as in train.yaml"
@@ -49,7 +52,8 @@ class Swift(Format):
             CONFIG: yaml(_config(out, splits, settings)),
             SCRIPT: script(where, f"swift rlhf {quote(str(out / CONFIG))}"),
         }
-        return files | super().beside(out, splits, settings)
+        tail = _REGISTER.format(policy=settings.policy, partial=settings.partial)
+        return files | {REWARD_FILE: reward_file("swift", tail)}
 
 
 def _config(out: Path, splits: Sequence[str], settings: Settings) -> dict[str, Any]:
@@ -60,7 +64,7 @@ def _config(out: Path, splits: Sequence[str], settings: Settings) -> dict[str, A
     return {
         "rlhf_type": "grpo",
         "model": settings.model,
-        "tuner_type": "full",
+        **({"tuner_type": "lora", "lora_rank": settings.rank, "lora_alpha": settings.alpha} if settings.rank else FULL),
         "torch_dtype": "bfloat16",
         "dataset": str(out / f"{training(splits)}.jsonl"),
         "val_dataset": str(out / f"{held_out(splits)}.jsonl"),

@@ -132,11 +132,10 @@ class Preset(BaseModel):
             "epochs": trainer.get("num_train_epochs"),
             "scheduler": trainer.get("lr_scheduler_type"),
             "warmup": trainer.get("warmup_steps"),
-            "rank": lora.get("r"),
             "alpha": lora.get("lora_alpha"),
         }
-        ours = {"stage": self.stage, "model": self.model, "gpus": self.gpus, "prompt_tokens": self.max_prompt_tokens}
-        limits = {"min_pixels": self.min_pixels, "max_pixels": self.max_pixels}
+        ours = {"stage": self.stage, "model": self.model, "gpus": self.gpus, "rank": lora.get("r")}
+        limits = {"prompt_tokens": self.max_prompt_tokens, "min_pixels": self.min_pixels, "max_pixels": self.max_pixels}
         scoring = {"policy": self.policy, "partial": self.partial_credit}
         return {key: value for key, value in known.items() if value is not None} | ours | limits | scoring
 
