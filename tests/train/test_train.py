@@ -18,7 +18,8 @@ from spatial_ssrl.reward import score
 from spatial_ssrl.reward.trl import trl_reward
 from spatial_ssrl.row import read_rows
 from spatial_ssrl.scene import encode_jpeg
-from spatial_ssrl.train import train
+from spatial_ssrl.train import Preset, train
+from spatial_ssrl.train.card import model_card
 from spatial_ssrl.train.data import check_lengths, load_rows, sft_dataset
 from spatial_ssrl.train.grpo import sampling
 from spatial_ssrl.train.memory import told_what_to_lower
@@ -190,7 +191,9 @@ def test_a_tiny_model_can_be_given_a_tokenizer(cold_start, tmp_path):
 def test_the_card_names_what_the_model_came_from(grpo, grpo_preset, cold_start, puzzles):
     card = (grpo / "model" / "README.md").read_text()
     front, body = card.removeprefix("---\n").split("---\n", 1)
-    assert f'base_model: "{cold_start / "model"}"' in front
+    assert "base_model" not in front, "a folder is none of the hub's"
+    assert f"# {cold_start / 'model'}, GRPO" in body
+    assert 'base_model: "some/model"' in model_card(Preset(stage="sft", model="some/model"), puzzles, None, [])
     manifest = json.loads((puzzles / "manifest.json").read_text())
     assert f"Profile paper, seed 0, fingerprint `{manifest['fingerprint']}`" in body
     assert f"| crop/square | {manifest['counts']['train']['crop/square']} |" in body

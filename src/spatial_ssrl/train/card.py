@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from spatial_ssrl.train.preset import Preset
+from spatial_ssrl.train.preset import TINY, Preset
 
 PACKAGES = ("spatial-ssrl", "torch", "transformers", "trl", "peft")
 METHODS = {"sft": "cold start: supervised training on right answers", "grpo": "GRPO: reinforcement on verifiable answers"}
@@ -13,7 +13,9 @@ METHODS = {"sft": "cold start: supervised training on right answers", "grpo": "G
 
 def model_card(preset: Preset, dataset: Path, command: str | None, log: list[dict[str, Any]]) -> str:
     """Markdown with the front matter of a model card of the Hugging Face hub."""
-    front = {"library_name": "transformers", "pipeline_tag": "image-text-to-text", "base_model": preset.model}
+    on_hub = not preset.model.startswith(TINY) and not Path(preset.model).exists()
+    front = {"library_name": "transformers", "pipeline_tag": "image-text-to-text"}
+    front |= {"base_model": preset.model} if on_hub else {}  # the hub refuses anything but its own names
     lines = [f"{key}: {json.dumps(value)}" for key, value in front.items()]
     return "\n".join(
         [
