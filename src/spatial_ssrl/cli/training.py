@@ -63,7 +63,8 @@ def train_model(stage: str, preset: Path, data: Path | None, out: Path, flags: d
 
     print(f"training ({stage}) in {out}")
     with resumable("the same command goes on from the last checkpoint"):
-        return train(Preset.create(preset, {**flags, "stage": stage}), data, out)
+        command = shlex.join(["spatial-ssrl", *sys.argv[1:]])
+        return train(Preset.create(preset, {**flags, "stage": stage}), data, out, command=command)
 
 
 def _train_or_plan(stage: str, file: Path, data: Path | None, out: Path, flags: dict[str, Any], dry_run: bool) -> None:
