@@ -126,12 +126,13 @@ def write_table(results: list[dict[str, Any]], seconds: float) -> None:
 
 
 NOTES = (
-    "With the curriculum fewer groups were without variance on every seed. Greedy accuracy was higher on every seed, on the",
-    "third by less than its interval; sampled accuracy was higher on one seed of three. So it wasted fewer rollouts here, and",
-    "that it made the model better is not shown. 40 updates are few: with the recipe's shares greedy accuracy fell below the",
-    "cold start's while sampled accuracy rose, and no run learned 2x2 or 3x3, of which the cold start knew nothing. Even a",
-    "group whose answers are all wrong has variance where the form of its replies differs, so the share of groups that teach",
-    "nothing of the puzzle is larger than these figures. The runs had no development rows: the last weights are measured.",
+    "With the curriculum fewer groups were without variance on every seed. Greedy accuracy was higher on every seed, on",
+    "the third by less than its interval; sampled accuracy was higher on one seed of three. So it wasted fewer rollouts",
+    "here, and that it made the model better is not shown. 40 updates are few: with the recipe's shares greedy accuracy",
+    "fell below the cold start's on two seeds while sampled accuracy rose, and no run learned 2x2 or 3x3, of which the",
+    "cold start knew nothing. Even a group whose answers are all wrong has variance where the form of its replies",
+    "differs, so the share of groups that teach nothing of the puzzle is larger than these figures. The runs had no",
+    "development rows: the last weights are measured.",
 )
 
 
