@@ -6,7 +6,7 @@ IMAGES ?=
 VLMEVAL_NEEDS := pandas tqdm openpyxl num2words tabulate requests validators python-dotenv portalocker termcolor \
   matplotlib huggingface_hub json_repair sty timeout-decorator
 
-.PHONY: demo test test-verl test-swift test-vlmeval lint bench picture clean
+.PHONY: demo test test-verl test-swift test-llamafactory test-vlmeval test-verifiers lint bench picture clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +43,12 @@ test-swift: PACKAGE := ms-swift==4.6.0 msgspec
 test-swift: .venv-swift/.installed $(TINY)/config.json
 	$(TEST_TRAINER) .venv-swift/bin/python -m pytest -W default tests/export/test_swift.py
 
+# Its arguments alone: what it trains with pins an older transformers.
+test-llamafactory: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target runs/llamafactory \
+	    llamafactory==0.9.5 omegaconf==2.3.0 antlr4-python3-runtime==4.9.3
+	PYTHONPATH=runs/llamafactory $(BIN)/python -m pytest -W default -rs tests/export/test_run_folder.py
+
 .venv-vlmeval/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-vlmeval
 	.venv-vlmeval/bin/python -m pip install --quiet --editable . $(VLMEVAL_NEEDS)
@@ -51,6 +57,14 @@ test-swift: .venv-swift/.installed $(TINY)/config.json
 
 test-vlmeval: .venv-vlmeval/.installed
 	.venv-vlmeval/bin/python bench/oracles.py
+
+.venv-verifiers/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-verifiers
+	.venv-verifiers/bin/python -m pip install --quiet verifiers==0.4.0 beartype pytest pytest-timeout --editable .
+	touch $@
+
+test-verifiers: .venv-verifiers/.installed
+	.venv-verifiers/bin/python -m pytest -W default tests/streaming/test_verifiers.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check

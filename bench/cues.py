@@ -41,7 +41,8 @@ MARK_KINDS = {
     "distance": ("distance/pairs",),
 }
 MAX_SIDE = 640
-DRAWS, MARK_DRAWS = 2, 10
+DRAWS = dict.fromkeys(KINDS, 2) | {"crop": 12} | dict.fromkeys(MARK_KINDS, 10)
+"""Draws from each scene."""
 RIDGE = 0.01
 NOTHING = 1e-6
 """Features whose deviation is below this do not tell candidates apart."""
@@ -58,7 +59,8 @@ def main() -> None:
     kinds = KINDS if scenes[0].depth is None else MARK_KINDS
     for kind, names in ((k, n) for k, n in kinds.items() if not arguments.only or k in arguments.only):
         weights()[kind] = fit_kind(kind, names, scenes)  # the draws of later kinds use it
-    lines = [f"{json.dumps(kind)}: {json.dumps([round(float(w), 4) for w in found])}" for kind, found in weights().items()]
+    rounded = {kind: np.trim_zeros(found.round(4), "b").tolist() for kind, found in weights().items()}
+    lines = [f"{json.dumps(kind)}: {json.dumps(found)}" for kind, found in rounded.items()]
     arguments.out.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
@@ -88,7 +90,7 @@ def rows_of(kind: str, name: str, scenes: list[Scene]) -> Iterator[np.ndarray]:
     marked_or_cut = mark_features if task.needs_depth else patch_features
     of_draw: Any = {"crop pool": pool_features, "crop": crop_features}.get(kind, marked_or_cut)
     for scene in scenes:
-        for k in range(MARK_DRAWS if task.needs_depth else DRAWS):
+        for k in range(DRAWS[kind]):
             found = of_draw(task, scene, generator("cues", scene.id, name, k))
             if found is not None:
                 yield found

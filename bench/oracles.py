@@ -27,7 +27,7 @@ import pandas as pd
 from spatial_ssrl.evaluate import BENCHMARKS, Settings, Verdict, vlmevalkit
 from spatial_ssrl.evaluate.benchmarks import chartqa, vsibench
 from spatial_ssrl.evaluate.replies import Stored
-from spatial_ssrl.evaluate.run import judge
+from spatial_ssrl.evaluate.run import judge, write_predictions
 from spatial_ssrl.rng import generator
 
 CASES = 20_000
@@ -199,7 +199,7 @@ def question_of(benchmark: Any, row: Row) -> Any:
 def over_tables(
     name: str, make: Callable[[Rng], list[Row]], theirs: Callable[[str, pd.DataFrame], Row]
 ) -> Callable[[Rng, int], tuple[int, list[Any]]]:
-    """Random tables with replies, written and read as files, then compared figure by figure.
+    """Random tables with replies, compared figure by figure; VLMEvalKit reads the predictions.tsv that a run writes.
 
     A row has the table's columns and `prediction`; `theirs` gives its figures by our names, in [0, 1].
     """
@@ -211,26 +211,26 @@ def over_tables(
             rows = make(rng)
             done += len(rows)
             with tempfile.TemporaryDirectory() as folder:
-                table = pd.DataFrame(rows)
-                table.drop(columns="prediction").to_csv(Path(folder) / "table.tsv", sep="\t", index=False)
-                file = str(Path(folder) / "replies.pkl")
-                table.to_pickle(file)
-                expected = theirs(file, table.drop(columns="prediction"))
-                found = our_figures(name, Path(folder) / "table.tsv", [str(row["prediction"]) for row in rows])
+                table = pd.DataFrame(rows).drop(columns="prediction")
+                table.to_csv(Path(folder) / "table.tsv", sep="\t", index=False)
+                file = Path(folder) / "predictions.tsv"
+                found = our_figures(name, Path(folder) / "table.tsv", [str(row["prediction"]) for row in rows], file)
+                expected = theirs(str(file), table)
             wrong += [(k, found.get(k), v) for k, v in expected.items() if not same(found.get(k, np.nan), v)]
         return done, wrong
 
     return oracle
 
 
-def our_figures(name: str, table: Path, replies: Sequence[str]) -> dict[str, float]:
-    """Metrics, and accuracy by category, under the official policy."""
+def our_figures(name: str, table: Path, replies: Sequence[str], predictions: Path) -> dict[str, float]:
+    """Metrics, and accuracy by category, under the official policy; writes the predictions as a run does."""
     benchmark, settings = BENCHMARKS[name](), Settings(mode="direct", policy="official")
     questions = benchmark.read(table)
     verdicts: list[Verdict] = [
         judge(benchmark, question, Stored("", name, question.id, 0, "direct", text, None), settings)
         for question, text in zip(questions, replies, strict=True)
     ]
+    write_predictions(predictions, benchmark, questions, verdicts)
     figures = {metric.name: metric.value for metric in benchmark.metrics(verdicts)}
     for category in {v.category for v in verdicts}:
         figures[f"[{category}]"] = float(np.mean([v.accuracy for v in verdicts if v.category == category]))
@@ -337,9 +337,9 @@ def spatial457_rows(rng: Rng) -> list[Row]:
     return [
         {
             **{"index": i, "image": IMAGE, "question": "q", "answer": pick(rng, terms[:-1]), "category": pick(rng, LEVELS)},
-            "prediction": pick(rng, forms).format(pick(rng, terms)),
+            "prediction": pick(rng, forms[said == "None" :]).format(said),  # alone, pandas takes it for a missing value
         }
-        for i in range(TABLE)
+        for i, said in enumerate(rng.choice(terms, TABLE))
     ]
 
 
@@ -466,7 +466,7 @@ def view_rows(rng: Rng) -> list[Row]:
 def view(file: str, table: pd.DataFrame) -> Row:
     scores = kit("dataset.utils.spatial_bench.cal_scores")
     settings = {
-        "load_fn": pd.read_pickle,
+        "load_fn": lambda file: pd.read_csv(file, sep="\t"),
         "eval_file": file,
         "score_fn": scores.build_mcq_score_fn(),
         "group_col": "question_type",

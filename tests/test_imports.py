@@ -14,7 +14,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 CORE = {"config", "errors", "rng", "scene", "row", "grammar"}
 MAY_IMPORT = {
-    "__init__": {"build", "errors", "reward", "row", "scene", "sources", "tasks"},
+    "__init__": {"build", "errors", "reward", "row", "scene", "sources", "streaming", "tasks"},
     "errors": set(),
     "config": {"errors"},
     "rng": {"errors"},
@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "audit": {"errors", "grammar", "rng", "row", "scene", "statistics", "tasks"},
     "reward": {"errors", "grammar", "row"},
     "export": {"coldstart", "errors", "grammar", "reward", "row", "vlm"},
-    "train": {"coldstart", "config", "errors", "grammar", "reward", "rng", "row", "scene", "vlm"},
+    "streaming": {"build", "reward", "sources", "tasks", "vlm", *CORE},
+    "train": {"build", "coldstart", "config", "errors", "grammar", "reward", "rng", "row", "scene", "streaming", "vlm"},
     "evaluate": {"errors", "grammar", "rng", "row", "statistics", "vlm"},
     "report": {"audit", "errors", "row", "scene"},
     "presets": set(),
@@ -108,6 +109,7 @@ def test_heavy_packages_are_imported_inside_functions(path):
         "import spatial_ssrl.reward, spatial_ssrl.train, spatial_ssrl.evaluate, spatial_ssrl.report, spatial_ssrl.vlm",
         "import spatial_ssrl.audit",
         "import spatial_ssrl.export",
+        "import spatial_ssrl.streaming",
         "from spatial_ssrl.cli import app; app(['--help'], standalone_mode=False)",
     ],
 )
@@ -119,8 +121,8 @@ def test_nothing_heavy_is_loaded_on_the_way(code):
 
 def test_public_names_are_what_they_are():
     assert sorted(spatial_ssrl.__all__) == [
-        "Intrinsics", "Recipe", "Row", "SOURCES", "Scene", "Score", "Source", "SpatialSSRLError", "TASKS", "Task",
-        "make_task", "open_source", "read_rows", "score",
+        "Environment", "Intrinsics", "Recipe", "Row", "SOURCES", "Scene", "Score", "Source", "SpatialSSRLError", "Stream",
+        "TASKS", "Task", "make_task", "open_source", "read_rows", "score", "stream",
     ]  # fmt: skip
     for name in spatial_ssrl.__all__:
         assert getattr(spatial_ssrl, name) is not None

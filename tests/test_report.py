@@ -12,6 +12,7 @@ from spatial_ssrl.errors import DatasetError, MissingExtraError
 from spatial_ssrl.report import write_report
 from spatial_ssrl.report.curves import draw_curves, read_series
 from spatial_ssrl.report.rows import choose, pick_extremes
+from spatial_ssrl.report.samples import spread
 from spatial_ssrl.row import read_rows, split_files, write_rows
 from spatial_ssrl.tasks import TASKS
 
@@ -279,3 +280,51 @@ def test_the_least_and_the_most_decided_rows_are_shown(dataset, tmp_path):
 def test_extremes_do_not_overlap():
     rows = [{"id": str(i), "margin": m} for i, m in enumerate((3, 1, 2))]
     assert [[row["margin"] for row in part] for part in pick_extremes(rows, 2)] == [[1, 2], [3]]
+
+
+WHY = {0.0: "wrong", 0.1: "wrong", 1.0: "right"}
+
+
+def write_samples(run):
+    """Three steps; of each, a puzzle on which replies agree and one on which they do not."""
+    rows = list(read_rows(run / "data", "train", ["id", "task", "variant", "answer"]))[:2]
+    (run / "grpo" / "replies").mkdir()
+    for step in (0, 20, 40):
+        lines = [
+            {
+                **row,
+                "reply": f"{step}-{number}-{reward}",
+                "reward": reward,
+                "parsed": None,
+                "why": "right" if reward else "wrong",
+            }
+            for number, (row, rewards) in enumerate(zip(rows, [(0.1, 0.1), (0.0, 1.0, 1.0)], strict=True))
+            for reward in rewards
+        ]
+        (run / "grpo" / "replies" / f"step-{step:06d}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return rows
+
+
+def test_replies_sampled_while_training_stand_beside_their_puzzle(run, tmp_path):
+    without = len(Page(write_report(run, tmp_path / "report.html")).links)
+    _, divided = write_samples(run)
+    page = Page(write_report(run, tmp_path / "report.html"))
+    assert page.ids == SECTIONS | {"samples"}
+    assert len(page.links) >= without + 1 + 3, "a picture a step"
+    for step in (0, 20, 40):
+        assert f"Step {step}: 2 of 3 replies reward 1.00 ✓ right {step}-1-1.0 reward 0.00 ✗ wrong {step}-1-0.0" in page.text
+    assert "0-0-0.1" not in page.text, "all the same"
+    assert f"{divided['task']}/{divided['variant']} answer {divided['answer']}" in page.text
+
+
+def test_damaged_samples_are_told(run, tmp_path):
+    write_samples(run)
+    (run / "grpo" / "replies" / "step-000020.jsonl").write_text("{")
+    with pytest.raises(DatasetError, match=r"step-000020\.jsonl is damaged: .*; remove it, or train again"):
+        write_report(run, tmp_path / "report.html")
+
+
+def test_of_many_samples_a_few_are_shown(tmp_path):
+    paths = [tmp_path / str(i) for i in range(11)]
+    assert [int(path.name) for path in spread(paths, 4)] == [0, 3, 7, 10]
+    assert spread(paths[:2], 4) == paths[:2]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from spatial_ssrl.row import Row, read_rows
     from spatial_ssrl.scene import Intrinsics, Scene
     from spatial_ssrl.sources import SOURCES, Source, open_source
+    from spatial_ssrl.streaming import Environment, Stream, stream
     from spatial_ssrl.tasks import TASKS, Task, make_task
 
 _HOMES = {
@@ -31,6 +32,9 @@ _HOMES = {
     "SOURCES": "sources",
     "Source": "sources",
     "open_source": "sources",
+    "Environment": "streaming",
+    "Stream": "streaming",
+    "stream": "streaming",
     "TASKS": "tasks",
     "Task": "tasks",
     "make_task": "tasks",
@@ -39,6 +43,7 @@ _HOMES = {
 __all__ = [
     "SOURCES",
     "TASKS",
+    "Environment",
     "Intrinsics",
     "Recipe",
     "Row",
@@ -46,11 +51,13 @@ __all__ = [
     "Score",
     "Source",
     "SpatialSSRLError",
+    "Stream",
     "Task",
     "make_task",
     "open_source",
     "read_rows",
     "score",
+    "stream",
 ]
 
 

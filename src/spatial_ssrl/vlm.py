@@ -71,9 +71,16 @@ def generate(
 ) -> Iterator[str]:
     """Replies to the rows, in order, a batch at a time: greedy at temperature 0, else sampled from torch's generator.
 
-    A model never says an image token: Qwen3-VL cannot go on after one.
+    A model never says an image token: Qwen3-VL cannot go on after one. Raises TrainingError for a processor that pads
+    on the right.
     """
     import torch
+
+    if processor.tokenizer.padding_side != "left":
+        raise TrainingError(
+            "the processor pads on the right, with which Qwen-VL answers wrongly without a warning; load it with"
+            " `spatial_ssrl.vlm.load`, or set processor.tokenizer.padding_side = 'left'"
+        )
 
     how = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {"do_sample": False}
     media = [i for name in ("image", "video") if (i := getattr(model.config, f"{name}_token_id", None)) is not None]

@@ -1,8 +1,11 @@
 """An OpenAI-compatible HTTP server whose requests fail by plan, as servers under load do."""
 
+import http.client
 import json
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,10 +20,13 @@ class Quiet(ThreadingHTTPServer):
 
 
 class FaultyServer:
-    """Answers each question as `answer(text, images)` says, after the faults that `plan(text, attempt)` names."""
+    """Answers each question as `answer(text, images)` says, after the faults that `plan(text, attempt)` names.
 
-    def __init__(self, answer, plan=lambda text, attempt: None):
-        self.answer, self.plan = answer, plan
+    With `upstream`, the base URL of a real server, the answers are that server's, byte for byte.
+    """
+
+    def __init__(self, answer=None, plan=lambda text, attempt: None, upstream=None):
+        self.answer, self.plan, self.upstream = answer, plan, upstream
         self.attempts, self.answered, self.requests = Counter(), Counter(), []
         self.lock = threading.Lock()
 
@@ -73,16 +79,32 @@ class FaultyServer:
             request.wfile.flush()
             request.close_connection = True
             return None
-        reply = {"message": {"role": "assistant", "content": self.answer(text, images)}, "index": 0, "finish_reason": "stop"}
-        done = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [reply]}
         try:
-            self.send(request, json.dumps(done))
+            if self.upstream and (data := self.forward(body)) is None:
+                return self.send(request, "upstream is down", 502, {"Retry-After": "1"})
+            self.send(request, data if self.upstream else self.reply(text, images))
         except OSError:
+            request.close_connection = True
             return None
         if fault is None:
             with self.lock:
                 self.answered[text] += 1
         return None
+
+    def reply(self, text, images):
+        reply = {"message": {"role": "assistant", "content": self.answer(text, images)}, "index": 0, "finish_reason": "stop"}
+        return json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [reply]})
+
+    def forward(self, body):
+        """The server's answer, or None where it is down or has died meanwhile."""
+        url, data = f"{self.upstream}/chat/completions", json.dumps(body).encode()
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, data, {"Content-Type": "application/json"})) as answer:
+                return answer.read().decode()
+        except urllib.error.HTTPError:
+            raise
+        except (OSError, http.client.HTTPException):
+            return None
 
     @staticmethod
     def send(request, text, status=200, headers=None, kind="application/json"):

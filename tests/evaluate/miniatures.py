@@ -99,6 +99,12 @@ def write_all(folder):
     choice_tsv(folder / "3DSRBench.tsv", qid=lambda i: qids[i])
     add("3dsrbench", folder / "3DSRBench.tsv", 4)
 
+    rows = [{"A": "x", "B": "y", "answer": "A", "category": "height", "question": f"Which? {i}",
+             "image_path": "whatsup/x.png", "index": i} for i in range(2)]  # fmt: skip
+    lines = (",".join(map(str, values)) for values in (rows[0], *(row.values() for row in rows)))
+    (folder / "3dsrbench_v1.csv").write_text("\n".join(lines))
+    add("3dsrbench", folder / "3dsrbench_v1.csv", 2)
+
     choice_tsv(folder / "SpatialEval.tsv")
     add("spatialeval", folder / "SpatialEval.tsv", 4)
     text = "Which is left?\nAvailable options:\nA. cup\nB. plate\nC. spoon\nD. fork"
@@ -114,6 +120,11 @@ def write_all(folder):
         for i, (v, u) in enumerate(((1.5, "meters"), (30.0, "centimeters"), (2.0, "feet")))
     ])  # fmt: skip
     add("qspatial", folder / "QSpatial_plus-*.parquet", 3)
+    tsv(folder / "QSpatial_plus.tsv", [
+        {"index": i, "image": encoded(i), "question": "How wide?", "answer": repr(a), "question_type": "width"}
+        for i, a in enumerate(((1.5, "meters"), (30.0, "cm")))
+    ])  # fmt: skip
+    add("qspatial", folder / "QSpatial_plus.tsv", 2)
 
     relations = ("left_of", "right_of", "on", "under")
     names = [f"beer-bottle_{relation}_armchair.jpeg" for relation in relations]
@@ -124,7 +135,15 @@ def write_all(folder):
         {"image_path": f"data/controlled_images/{name}", "caption_options": captions[i:] + captions[:i]}
         for i, name in enumerate(names)
     ]))  # fmt: skip
-    add("whatsup", whatsup, 4)
+    sides = ("left_of", "right_of", "in-front_of", "behind")
+    names = [f"mug_{side}_knife.png" for side in sides]
+    files(whatsup, *(f"controlled_clevr/{name}" for name in names))
+    captions = [f"A mug {side.replace('_', ' ')} a knife" for side in sides]
+    (whatsup / "controlled_clevr_dataset.json").write_text(json.dumps([
+        {"image_path": f"data/controlled_clevr/{name}", "caption_options": captions[i:] + captions[:i]}
+        for i, name in enumerate(names)
+    ]))  # fmt: skip
+    add("whatsup", whatsup, 8)
     prompt = "<image>\nUSER: Where is the {} in relation to the {}? Answer with left, right, front or behind.\nASSISTANT:"
     (folder / "whatsup_B.jsonl").write_text("".join(
         json.dumps({"id": i, "question": prompt.format("mug", "knife"), "answer": [a], "image_path": "whatsup/x.png"}) + "\n"
@@ -140,6 +159,11 @@ def write_all(folder):
         for path in ("ViewSpatial-Bench/scene0011_00/280.jpg", "ViewSpatial-Bench/val2017/1.jpg")
     ]))  # fmt: skip
     add("viewspatial", folder / "ViewSpatial-Bench.json", 2)
+    tsv(folder / "ViewSpatialBench.tsv", [
+        {"index": 0, "image_path": "['ViewSpatial-Bench/val2017/1.jpg']", "question": "Where?", "answer": "B",
+         "question_type": "Camera perspective - Relative Direction", "candidates": "A. right\nB. front-up\nC. left"}
+    ])  # fmt: skip
+    add("viewspatial", folder / "ViewSpatialBench.tsv", 1)
 
     tasks = ("object_counting", "object_rel_direction_easy", "object_rel_direction_hard", "route_planning")
     golds = ("4", "A", "B", "C")
@@ -155,6 +179,16 @@ def write_all(folder):
         for i, (t, g) in enumerate(zip(tasks, golds, strict=True))
     ))  # fmt: skip
     add("vsi-bench", folder / "VSI-Bench", 4)
+    listed = [{"index": i, "video": "arkitscenes/1.mp4", "question_type": t, "question": "Q?", "answer": g,
+               "candidates": "" if t == tasks[0] else "['A. a', 'B. b', 'C. c']"}
+              for i, (t, g) in enumerate(zip(tasks, golds, strict=True))]  # fmt: skip
+    tsv(folder / "VSI-Bench.tsv", listed)
+    add("vsi-bench", folder / "VSI-Bench.tsv", 4)
+    rows = [{"id": i, "dataset": "arkitscenes", "scene_name": "1", "question_type": t, "question": "Q?",
+             "options": None if t == tasks[0] else ["A. a", "B. b", "C. c"], "ground_truth": g}
+            for i, (t, g) in enumerate(zip(tasks, golds, strict=True))]  # fmt: skip
+    parquet(folder / "vsi-test.parquet", rows)
+    add("vsi-bench", folder / "vsi-test.parquet", 4)
 
     rotations = [{"index": i + turn * 1_000_000, "image": encoded(i) if turn == 0 else str(i), "question": "Which?",
                   "A": "cup", "B": "plate", "answer": "AB"[turn], "category": "c", "l2-category": "relation_reasoning"}

@@ -1,5 +1,6 @@
 """Contracts that every benchmark keeps on miniature data in every form, and on the real tables."""
 
+import csv
 import dataclasses
 
 import pytest
@@ -14,6 +15,19 @@ from spatial_ssrl.evaluate.replies import Stored
 from spatial_ssrl.evaluate.run import judge
 from spatial_ssrl.evaluate.suite import find, left_out, plan
 
+CHOICES = ("index", "question", "A", "B", "answer", "category", "prediction")
+KIT_COLUMNS = dict.fromkeys(("3dsrbench", "spatialeval", "blink", "realworldqa", "seedbench2plus"), CHOICES) | {
+    "spatial457": ("index", "question", "answer", "category", "prediction"),
+    "qspatial": ("index", "answer", "question_type", "prediction"),
+    "whatsup": ("index", "question", "answer", "prediction"),
+    "viewspatial": ("index", "question_type", "candidates", "answer", "prediction"),
+    "vsi-bench": ("index", "video", "question_type", "candidates", "answer", "prediction"),
+    "mmbench": (*CHOICES, "l2-category"),
+    "hallusionbench": ("index", "question", "answer", "category", "l2-category", "prediction"),
+    "ocrbench": ("index", "answer", "category", "prediction"),
+    "chartqa": ("index", "question", "answer", "split", "prediction"),
+}
+"""What VLMEvalKit's scoring reads."""
 OTHERS = [kind.name for kind in (*SPATIAL, *GENERAL)]
 
 
@@ -140,15 +154,24 @@ def test_damaged_tables_are_refused(tmp_path):
 
 def test_known_bad_versions_are_named():
     question = Question("1", "How many?", ("3",))
-    found = BENCHMARKS["spatial457"]().warnings("1f24f5a7b2cadc3d33a8a66ecf92ca68", [question])
-    assert len(found) == 1
-    assert "2,154 wrong answers" in found[0]
+    wrong, short = BENCHMARKS["spatial457"]().warnings("1f24f5a7b2cadc3d33a8a66ecf92ca68", [question])
+    assert "2,154 wrong answers" in wrong
+    assert short == "Spatial457: 1 questions, the whole benchmark has 23752"
 
 
 def test_a_table_without_answers_is_warned_of():
-    found = BENCHMARKS["mmbench"]().warnings("", [Question("1", "Which?", ("",), ("cup", "plate"))])
+    rows = [Question(i, "Which?", ("",), ("cup", "plate"), fields={"group": "1"}) for i in ("1", "1000001")]
+    found = BENCHMARKS["mmbench"]().warnings("", rows)
     assert found == [
         "MMBench v1.1 EN: the table has no answers, so scores say nothing; predictions.tsv is what its organisers score"
+    ]
+
+
+def test_a_table_cut_short_is_warned_of(tables):
+    benchmark, _, _, questions = read(tables, "mmbench")[0]
+    assert benchmark.warnings("", questions) == []
+    assert benchmark.warnings("", questions[:3]) == [
+        "MMBench v1.1 EN: 1 of 2 questions lack rotations; is the table cut short?"
     ]
 
 
@@ -283,3 +306,7 @@ def test_every_benchmark_runs_end_to_end(tables, name, tmp_path):
         assert results.headline.name == benchmark.headline
         again = evaluate(benchmark, path, Refusing(), tmp_path / str(i), Settings(), QUIET)
         assert again == results
+        with (tmp_path / str(i) / "predictions.tsv").open(newline="") as file:
+            lines = list(csv.DictReader(file, delimiter="\t"))
+        assert len(lines) == n
+        assert set(KIT_COLUMNS[name]) <= set(lines[0])

@@ -70,6 +70,14 @@ def test_runs_are_compared_by_metric_and_category(runs):
     assert [d.difference for d in compare(runs / "tuned", runs / "base")] == pytest.approx([-0.25, -0.25, 0, -0.5])
 
 
+def test_unparsed_rates_stand_beside_differences(runs):
+    mute = runs / "mute" / "blink" / "reasoning"
+    backend = Scripted(lambda p: "" if "q1\n" in p.text else "\\boxed{A}")
+    evaluate(BENCHMARKS["blink"](), runs / "BLINK.tsv", backend, mute, Settings(), QUIET)
+    found = {d.metric: d.unparsed for d in compare(runs / "base", runs / "mute")}
+    assert found == {"accuracy": (0, 1 / 40), "macro": (0, 1 / 40), "c0": (0, 1 / 20), "c1": (0, 0)}
+
+
 def test_runs_on_other_questions_or_policies_are_not_compared(runs):
     other = runs / "short" / "blink" / "reasoning"
     benchmark = BENCHMARKS["blink"]()
@@ -108,7 +116,7 @@ def test_the_papers_means_follow_from_its_rows():
 
 def test_published_gains_are_judged_both_ways():
     gains = {(gain.model, gain.benchmark): gain for gain in published_gains()}
-    assert len(gains) == 3 * 5 + 2 * 5
+    assert len(gains) == 3 * 6 + 2 * 5
     assert {model for model, _ in gains} == set(GAINS)
     vsi = gains["Spatial-SSRL-3B", "vsi-bench"]
     assert (vsi.points, vsi.verdict) == (pytest.approx(5.65), "yes")

@@ -49,7 +49,7 @@ def test_transformers_in_this_process(tables, model, tmp_path):
     assert set(found) == {f"{name}/{mode}" for name in NAMES for mode in ("direct", "reasoning")}
     assert {results["errors"] for results in found.values()} == {0}
     assert "warning: BLINK: 4 questions, the whole benchmark has 1901" in done.stderr
-    assert "HallusionBench" not in done.stderr
+    assert "3DSRBench" not in done.stderr
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("replies.jsonl")}
     again = run_cli(*command, *options, "--policy", "official")
     assert again.returncode == 0, again.stderr

@@ -1,5 +1,8 @@
 """The page of replies and the figures, from real run folders."""
 
+import shutil
+import subprocess
+from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
@@ -10,52 +13,88 @@ from spatial_ssrl.evaluate.figures import write_bars, write_radar
 from spatial_ssrl.evaluate.page import write_page
 from spatial_ssrl.evaluate.tables import read_runs
 
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ACTIONS = """
+<script>
+const said = [], say = () => said.push(shown().length);
+const press = key => document.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+for (const key of ["2", "3", "4", "1"]) { press(key); say(); }
+form.category.value = "c1"; filter(); say();
+form.words.value = "Q7"; form.category.value = ""; filter(); say();
+press("Escape"); say();
+press("j"); press("j");
+const edge = form.getBoundingClientRect().bottom + 1;
+said.push(shown().findLastIndex(article => article.getBoundingClientRect().top <= edge));
+document.title = JSON.stringify(said);
+</script>
+"""
+
 
 class Page(HTMLParser):
-    """Articles with their classes, and the links and tags of a page."""
+    """The kinds of a page's articles, what it loads, and its tags."""
 
     def __init__(self, path):
         super().__init__()
-        self.articles, self.sources, self.tags = [], [], set()
+        self.articles, self.sources, self.tags = [], [], []
         self.feed(path.read_text())
 
     def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
+        self.tags.append(tag)
         attributes = dict(attrs)
         if tag == "article":
-            self.articles.append(attributes["class"].split())
-        if "src" in attributes:
-            self.sources.append(attributes["src"])
+            self.articles.append(attributes["data-kinds"].split())
+        self.sources += [attributes[name] for name in ("src", "href") if name in attributes]
 
 
 def folders(runs):
     return [runs / name / "blink" / "reasoning" for name in ("base", "tuned")]
 
 
-def test_disagreements_come_first_and_can_be_filtered(runs, tmp_path):
+def test_disagreements_come_first(runs, tmp_path):
     path = write_page(folders(runs), tmp_path / "deep" / "page.html", 200)
-    page = Page(path)
-    assert [kind[0] for kind in page.articles] == ["is-disagree"] * 10 + ["is-right"] * 20 + ["is-wrong"] * 10
-    assert len(page.sources) == 40
-    assert all(source.startswith("data:image/jpeg;base64,") for source in page.sources)
-    assert not page.tags & {"script", "link", "iframe"}
-    text = path.read_text()
-    assert "the runs disagree (10)" in text
-    assert "http" not in text
-    assert "50.00%" in text
-    assert "75.00%" in text
+    page, text = Page(path), path.read_text()
+    assert page.articles[:10] == [["all", "second", "disagree"]] * 10
+    assert Counter(kinds[1] for kinds in page.articles[10:]) == {"right": 20, "wrong": 10}
+    assert "disagree 10<" in text
+    assert "better: tuned 10<" in text
+    assert "better: base" not in text  # a filter that shows nothing is left out
+    assert "50.00" in text
+    assert "75.00" in text
+
+
+def test_a_page_needs_nothing_from_elsewhere(runs, tmp_path):
+    page = Page(write_page(folders(runs), tmp_path / "page.html", 200))
+    assert sum(source.startswith("data:image/webp;base64,") for source in page.sources) == 40
+    assert all(source.startswith(("data:image/webp;base64,", "#q")) for source in page.sources)
+    assert not set(page.tags) & {"link", "iframe", "object"}
+    assert "http" not in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine")
+def test_filters_and_keys_in_a_browser(runs, tmp_path):
+    page = write_page(folders(runs), tmp_path / "page.html", 200)
+    page.write_text(page.read_text().replace("</body>", f"{ACTIONS}</body>"))
+    options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile", "--dump-dom")
+    dom = subprocess.run([CHROMIUM, *options, page.as_uri()], capture_output=True, text=True, timeout=120, check=True).stdout
+    # 2 disagree, 3 better: tuned, 4 both right, 1 all; a category; the question q7; all again; the third question
+    assert "<title>[10,10,20,40,20,1,40,2]</title>" in dom
 
 
 def test_a_page_of_one_run_is_cut_at_the_limit(runs, tmp_path):
     page = Page(write_page(folders(runs)[:1], tmp_path / "page.html", 7))
-    assert [kind[0] for kind in page.articles] == ["is-right", "is-wrong"] * 3 + ["is-right"]
+    assert [kinds[1] for kinds in page.articles] == ["right", "wrong"] * 3 + ["right"]
+
+
+def test_runs_of_one_model_are_told_by_their_folders(runs, tmp_path):
+    text = write_page([folders(runs)[0]] * 2, tmp_path / "page.html", 7).read_text()
+    assert f"<b>{folders(runs)[0]}</b>" in text
 
 
 def test_hostile_replies_are_text(runs, tmp_path):
     run = folders(runs)[0]
     verdicts = (run / "verdicts.jsonl").read_text().replace("boxed{A}", "<script>alert(1)</script>", 1)
     (run / "verdicts.jsonl").write_text(verdicts)
-    assert "script" not in Page(write_page([run], tmp_path / "page.html", 5)).tags
+    assert Page(write_page([run], tmp_path / "page.html", 5)).tags.count("script") == 1
 
 
 def test_figures(runs, tmp_path):

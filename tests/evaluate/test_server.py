@@ -77,6 +77,17 @@ def test_what_keeps_failing_is_an_error_of_its_row_and_can_be_retried(table, tmp
         assert sum(server.attempts.values()) == before + 1
 
 
+def test_a_server_that_goes_away_is_waited_for(table, tmp_path):
+    away = 6  # more than a row's four attempts
+
+    def plan(text, attempt):
+        return 503 if number(text) == 9 and attempt <= away else None
+
+    with FaultyServer(right, plan) as server:
+        assert run(table, server, tmp_path / "out").errors == 0
+        assert server.attempts.most_common(1)[0][1] == away + 1
+
+
 @pytest.mark.parametrize("status", [401, 404])
 def test_a_wrong_key_or_model_ends_the_run(table, tmp_path, status):
     with (

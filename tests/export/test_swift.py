@@ -16,9 +16,12 @@ pytest.importorskip("swift", reason="ms-swift has an environment of its own: mak
 vlm.prepare_torch()
 
 SHORT = (
-    "--model_type qwen2_5_vl --template qwen2_5_vl --attn_impl eager --torch_dtype float32 --tuner_type full --max_steps 1"
+    "--model_type qwen2_5_vl --template qwen2_5_vl --attn_impl eager --torch_dtype float32 --use_vllm false --max_steps 1"
     " --eval_strategy no --save_steps 1 --max_completion_length 4 --dataloader_num_workers 0 --report_to none"
+    " --num_generations 2 --per_device_train_batch_size 4 --per_device_eval_batch_size 4 --gradient_accumulation_steps 1"
+    " --steps_per_generation 1"
 )
+"""What a CPU cannot do, or not soon."""
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +73,21 @@ def test_the_plugin_registers_the_reward(exported, dataset):
         assert earned == pytest.approx([score(text, row).total for text in texts])
 
 
-def test_the_printed_command_trains(exported, template, tiny_model, tmp_path):
+def test_the_script_trains(exported, template, tiny_model, tmp_path, monkeypatch):
+    from swift.cli.main import parse_yaml_args
     from swift.pipelines import rlhf_main
 
-    swift, rlhf, *arguments = shlex.split(exported[1].command)
-    assert (swift, rlhf) == ("swift", "rlhf")
-    arguments = [str(tiny_model) if word == "MODEL" else word for word in arguments]
-    rlhf_main([*arguments, *SHORT.split(), "--output_dir", str(tmp_path), "--add_version", "false"])
+    out, done = exported
+    assert done.command == f"sh {out / 'run.sh'} --model MODEL"
+    run, swift, rlhf, config, handed_on = shlex.split((out / "run.sh").read_text().splitlines()[-1])
+    assert (run, swift, rlhf, handed_on) == ("exec", "swift", "rlhf", "$@")
+    monkeypatch.setenv("NPROC_PER_NODE", "8")  # which the file would set for good
+    arguments = [config]
+    parse_yaml_args(arguments)
+    for key in ("--deepspeed", "--vllm_mode"):
+        at = arguments.index(key)
+        del arguments[at : at + 2]
+    places = ["--model", str(tiny_model), "--output_dir", str(tmp_path), "--add_version", "false"]
+    rlhf_main([*arguments, *SHORT.split(), *places])
     history = json.loads((tmp_path / "checkpoint-1/trainer_state.json").read_text())["log_history"]
     assert 0 <= history[0]["rewards/SpatialReward/mean"] <= 1

@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from spatial_ssrl.build import Recipe, build
+from spatial_ssrl.train import train
+from train.helpers import tiny_preset
 
 
 @pytest.fixture(scope="session")
@@ -17,4 +19,12 @@ def puzzles(tmp_path_factory) -> Path:
     )
     out = tmp_path_factory.mktemp("puzzles") / "data"
     build(recipe, out, 1, "test", lambda done, total: None)
+    return out
+
+
+@pytest.fixture(scope="session")
+def cold_start(puzzles, tmp_path_factory):
+    """A full fine-tuning of a tiny Qwen3-VL, four steps, checkpoints after two and four."""
+    out = tmp_path_factory.mktemp("sft")
+    train(tiny_preset("sft", trainer={"max_steps": 4}), puzzles, out)
     return out

@@ -1,14 +1,15 @@
+import importlib.util
 import json
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
+from importlib.metadata import version
 from itertools import islice
 from types import SimpleNamespace
 
+import datasets
+import numpy as np
 import pytest
+import torch
 
 from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
@@ -16,42 +17,17 @@ from spatial_ssrl.errors import DatasetError, TrainingError
 from spatial_ssrl.reward import score
 from spatial_ssrl.reward.trl import trl_reward
 from spatial_ssrl.row import read_rows
-from spatial_ssrl.train import train
-from spatial_ssrl.train.data import load_rows, sft_dataset
+from spatial_ssrl.scene import encode_jpeg
+from spatial_ssrl.train import Preset, train
+from spatial_ssrl.train.card import model_card
+from spatial_ssrl.train.data import check_lengths, load_rows, sft_dataset
 from spatial_ssrl.train.grpo import sampling
+from spatial_ssrl.train.memory import told_what_to_lower
 from spatial_ssrl.train.run import last_checkpoint
 from spatial_ssrl.train.tiny import make_tiny
-from train.helpers import tiny_preset
+from train.helpers import assert_same_run, log_of, tiny_preset, weights_of
 
 GRPO_STEPS = 5
-
-
-def log_of(out):
-    """The log without what the clock decides, and what TRL counts from the start of the process."""
-    history = json.loads((out / "trainer_state.json").read_text())["log_history"]
-    left_out = ("time", "per_second", "flos", "num_tokens", "train_loss")
-    return [{k: v for k, v in entry.items() if not any(w in k for w in left_out)} for entry in history]
-
-
-def weights_of(folder):
-    from safetensors.numpy import load_file
-
-    return load_file(folder / "model.safetensors")
-
-
-def assert_same_run(out, other):
-    assert log_of(out) == log_of(other)
-    ours, theirs = weights_of(out / "model"), weights_of(other / "model")
-    assert ours.keys() == theirs.keys()
-    assert all((ours[name] == theirs[name]).all() for name in ours)
-
-
-@pytest.fixture(scope="session")
-def cold_start(puzzles, tmp_path_factory):
-    """A full fine-tuning of a tiny Qwen3-VL, four steps, checkpoints after two and four."""
-    out = tmp_path_factory.mktemp("sft")
-    train(tiny_preset("sft", trainer={"max_steps": 4}), puzzles, out)
-    return out
 
 
 @pytest.fixture(scope="session")
@@ -165,23 +141,6 @@ def test_prompts_that_are_too_long_are_found_before_training(puzzles, tmp_path):
     assert inputs["input_ids"].shape == (1, int(tokens))
 
 
-def test_a_killed_run_goes_on_to_the_same_end(grpo, grpo_preset, puzzles, tmp_path):
-    out = tmp_path / "run"
-    code = f"""
-from pathlib import Path
-from spatial_ssrl.train import Preset, train
-train(Preset.model_validate_json({grpo_preset.model_dump_json()!r}), Path({str(puzzles)!r}), Path({str(out)!r}))
-"""
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (out / "checkpoint-2" / "trainer_state.json").exists() and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not (out / "trainer_state.json").exists()
-    train(grpo_preset, puzzles, out)
-    assert_same_run(out, grpo)
-
-
 def test_a_half_written_checkpoint_is_skipped(cold_start, puzzles, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(cold_start, out)
@@ -227,3 +186,85 @@ def test_a_tiny_model_can_be_given_a_tokenizer(cold_start, tmp_path):
     assert processor.tokenizer.get_vocab() == vlm.load(cold_start / "base")[1].tokenizer.get_vocab()
     with pytest.raises(TrainingError, match=r"no tokenizer can be loaded from \./nowhere"):
         make_tiny("qwen3_vl", [], "./nowhere", 0, tmp_path / "other")
+
+
+def test_the_card_names_what_the_model_came_from(grpo, grpo_preset, cold_start, puzzles):
+    card = (grpo / "model" / "README.md").read_text()
+    front, body = card.removeprefix("---\n").split("---\n", 1)
+    assert "base_model" not in front, "a folder is none of the hub's"
+    assert f"# {cold_start / 'model'}, GRPO" in body
+    assert 'base_model: "some/model"' in model_card(Preset(stage="sft", model="some/model"), puzzles, None, [])
+    manifest = json.loads((puzzles / "manifest.json").read_text())
+    assert f"Profile paper, seed 0, fingerprint `{manifest['fingerprint']}`" in body
+    assert f"| crop/square | {manifest['counts']['train']['crop/square']} |" in body
+    measured = [entry["dev/accuracy"] for entry in log_of(grpo) if "dev/accuracy" in entry]
+    assert f"Greedy accuracy {max(measured):.1%}" in body
+    assert f"best of {len(measured)} measurements" in body
+    assert json.loads(body.split("```json\n")[1].split("```")[0])["trainer"] == grpo_preset.trainer
+    assert f"trl {version('trl')}" in body
+
+
+def test_curves_are_written_for_tensorboard(grpo):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    [folder] = (grpo / "runs").iterdir()
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    written = {event.step: event.value for event in events.Scalars("train/dev/accuracy")}
+    logged = {entry["step"]: entry["dev/accuracy"] for entry in log_of(grpo) if "dev/accuracy" in entry}
+    assert written == pytest.approx(logged)
+    assert {"train/accuracy/shuffle", "train/frac_reward_zero_std", "train/kl"} <= set(events.Tags()["scalars"])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("trackio", "trackio is not installed"), ("paper", "paper is unknown; known:")]
+)
+def test_a_reporter_that_is_not_there_is_named(name, message, puzzles, tmp_path):
+    if importlib.util.find_spec(name):
+        pytest.skip(f"{name} is installed")
+    with pytest.raises(TrainingError, match=f"report_to: {message}"):
+        train(tiny_preset("sft", trainer={"report_to": name}), puzzles, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def no_memory_on_cpu():
+    torch.empty(10**15)
+
+
+def no_memory_on_gpu():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee documentation")
+
+
+@pytest.mark.parametrize("fail", [no_memory_on_cpu, no_memory_on_gpu])
+def test_where_memory_ends_the_keys_to_lower_are_named(fail, tmp_path):
+    preset = tiny_preset("grpo", max_pixels=6272)
+    args = preset.trainer_config(tmp_path)
+    with (
+        pytest.raises(TrainingError, match=r"out of memory: .* to allocate") as caught,
+        told_what_to_lower(preset, args),
+    ):
+        fail()
+    message = str(caught.value)
+    assert "per_device_train_batch_size (now 4;" in message
+    assert "max_pixels (now 6272)" in message
+    assert "max_completion_length (now 8)" in message
+    with pytest.raises(RuntimeError, match="another"), told_what_to_lower(preset, args):
+        raise RuntimeError("another")
+
+
+def test_a_processor_that_pads_right_is_refused(cold_start, puzzles):
+    from transformers import AutoProcessor
+
+    model, _ = vlm.load(cold_start / "model")
+    processor = AutoProcessor.from_pretrained(cold_start / "model", padding_side="right")
+    with pytest.raises(TrainingError, match="pads on the right"):
+        list(vlm.generate(model, processor, list(islice(read_rows(puzzles, "validation"), 2)), max_new_tokens=2))
+
+
+def test_a_picture_that_the_processor_refuses_is_named(puzzles, cold_start):
+    preset = tiny_preset("sft")
+    row = {**next(read_rows(puzzles, "train")), "id": "thin"}
+    row["images"] = [{"bytes": encode_jpeg(np.zeros((4, 1000, 3), np.uint8)), "path": "thin.jpg"}]
+    _, processor = vlm.load(cold_start / "model")
+    with pytest.raises(TrainingError, match=r"row thin has a picture that the processor refuses: absolute aspect ratio"):
+        check_lengths(datasets.Dataset.from_list([row]), processor, preset)

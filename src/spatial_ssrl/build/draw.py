@@ -12,14 +12,17 @@ from spatial_ssrl.scene import RGB, Scene, encode_jpeg
 from spatial_ssrl.tasks import Drop, Margin, Params, Task
 
 
-def draw_row(scene: Scene, task: Task[Any], profile: str, seed: int, split: str, k: int) -> Row | Drop:
-    """The k-th row of a task's variant from a scene; it depends on these arguments alone."""
+def draw_row(scene: Scene, task: Task[Any], profile: str, seed: int, split: str, k: int, unique: bool = True) -> Row | Drop:
+    """The k-th row of a task's variant from a scene; it depends on these arguments alone.
+
+    With `unique` a puzzle that an earlier row of the scene has asked is dropped, at the price of k more draws.
+    """
     key = (seed, split, profile, task.name, task.variant, scene.id)
     drawn = _draw(scene, task, generator(*key, k))
     if isinstance(drawn, Drop):
         return drawn
     params, margin = drawn
-    if task.few_puzzles and _is_repeat(params, scene, task, [generator(*key, j) for j in range(k)]):
+    if unique and task.few_puzzles and _is_repeat(params, scene, task, [generator(*key, j) for j in range(k)]):
         return Drop("puzzle already asked")
     identity = row_id(seed, split, profile, task.name, task.variant, scene.id, k)
     options = task.options(params)
@@ -47,8 +50,8 @@ def draw_row(scene: Scene, task: Task[Any], profile: str, seed: int, split: str,
 def _draw(scene: Scene, task: Task[Any], rng: np.random.Generator) -> tuple[Params, Margin] | Drop:
     """The first of a few draws that is decided and that no cue gives away, or why the last one is not.
 
-    A draw whose cue is above max_lift is kept with probability (max_lift / cue) ** 2: the answers of the rows that
-    are kept are then spread evenly over what the cue believes, even where it is right more often than it says. One
+    A draw whose cue is above max_lift is kept with probability (max_lift / cue) ** thinning: the answers of the rows
+    that are kept are then spread evenly over what the cue believes, even where it is right more often than it says. One
     number decides for all redraws, since each new one would be a new chance for a draw that is given away.
     """
     drop, balanced = Drop("never drawn"), task.max_lift < math.inf
@@ -59,7 +62,7 @@ def _draw(scene: Scene, task: Task[Any], rng: np.random.Generator) -> tuple[Para
             drop = params
         elif (margin := task.margin(scene, params)).value < margin.threshold:
             drop = Drop("margin below threshold")
-        elif balanced and luck * task.cue(scene, params) ** 2 > task.max_lift**2:
+        elif balanced and luck * (task.cue(scene, params) / task.max_lift) ** task.thinning > 1:
             drop = Drop("given away by a cue")
         else:
             return params, margin

@@ -75,14 +75,14 @@ def local_pool(plan: Plan, out: Path, workers: int) -> Iterator[Processes]:
 def _serve(plan: Plan, out: Path, pipe: Connection) -> None:
     """Make the shards that the pipe names until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     while True:
         index, banned = pipe.recv()
         pipe.send(attempt(plan, out, index, banned))
 
 
-def _end_with_parent() -> None:
-    """A run that was killed leaves no process that writes into its folder."""
+def end_with_parent() -> None:
+    """End this process with the one that started it: a run that was killed leaves none behind."""
     parent = multiprocessing.parent_process()
     assert parent
     parent.join()

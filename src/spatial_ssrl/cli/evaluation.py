@@ -53,6 +53,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="Split of the dataset to ask.")] = "test",
     suite: Annotated[str, typer.Option(help="Benchmarks: spatial, general, all, or names, or name=table; commas.")] = "",
     tables: Annotated[Path, typer.Option(help="Folder with the benchmarks' tables.")] = Path("benchmarks"),
+    download: Annotated[bool, typer.Option("--download", help="Fetch what --tables lacks from the Hub.")] = False,
     base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible server, such as http://localhost:8000/v1.")] = None,
     backend: Annotated[Backends, typer.Option(help="What runs the model where no server does.")] = Backends.transformers,
     mode: Annotated[Modes, typer.Option(help="Prompt.")] = Modes.reasoning,
@@ -74,7 +75,7 @@ def evaluate(
 
     if samples > 1 and not temperature:
         raise typer.BadParameter("several samples need --temperature above 0; greedy replies are all the same")
-    planned = plan(suite, tables, data, split)
+    planned = plan(suite, tables, data, split, download)
     if absent := left_out(suite, tables):
         print(f"left out, since {tables} holds no table of them: {', '.join(absent)}", file=sys.stderr)
     source = _open_backend(model, base_url, backend, concurrency, timeout)
@@ -111,10 +112,12 @@ def compare(
             "" if d.p is None else f"{d.p:.2g}",
             f"{d.gained}, {d.lost}",
             f"{100 * d.detectable:.1f}",
+            f"{100 * d.unparsed[0]:.1f}, {100 * d.unparsed[1]:.1f}",
         ]
         for d in differences(first, second)
     ]
-    print_table(["metric", "units", "A %", "B %", "B - A", "95%", "McNemar p", "gained, lost", "detectable"], rows)
+    head = ["metric", "units", "A %", "B %", "B - A", "95%", "McNemar p", "gained, lost", "detectable", "unparsed %"]
+    print_table(head, rows)
     print("detectable: the smallest true difference, in points, that such a comparison finds with 80% power at 5%")
 
 

@@ -106,12 +106,17 @@ def export(
     instruction: Annotated[
         str, typer.Option(help="How prompts end: think (reason, then box), boxed (box alone), or none.")
     ] = "think",
+    preset: Annotated[
+        Path | None, typer.Option(help="TOML preset whose settings the trainer is given; the paper's if not given.")
+    ] = None,
 ) -> None:
-    """Write rows in the form that another trainer reads, with the reward in its form."""
+    """Write rows in the form that another trainer reads, with the reward in its form, and what starts it."""
     from spatial_ssrl import export as room
+    from spatial_ssrl.train import Preset
 
+    settings = Preset.create(preset, {}).settings if preset else None
     with progress_bar("exporting rows", "give the same command again; nothing half-written was left") as progress:
-        done = room.export(data, to, out, images=images, instruction=instruction, progress=progress)
+        done = room.export(data, to, out, images=images, instruction=instruction, settings=settings, progress=progress)
     print(f"{sum(done.rows.values())} rows ({', '.join(done.rows)}) in {out}\nnext: {done.command}")
 
 

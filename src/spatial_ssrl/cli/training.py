@@ -31,8 +31,12 @@ def sft(
 @app.command()
 def grpo(
     preset: Annotated[Path, typer.Argument(metavar="PRESET", help="TOML preset, such as recipes/train/*.toml.")],
-    data: Annotated[Path, typer.Option(help="Dataset folder of `spatial-ssrl build`.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and the model.")],
+    data: Annotated[Path | None, typer.Option(help="Dataset folder of `spatial-ssrl build`.")] = None,
+    stream: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SOURCE", help="Images to draw rows from while training, instead of --data; may be repeated."),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Model folder or hub name; overrides the preset.")] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of the preset, such as trainer.seed=1.")
@@ -43,22 +47,27 @@ def grpo(
 ) -> None:
     """Reinforcement learning with verifiable rewards (GRPO)."""
     flags = {"model": model, **parse_flags(changes or [])}
+    if stream:
+        flags["stream"] = {**flags.get("stream", {}), "sources": stream}
+    if data and stream:
+        fail("--data and --stream: give one of them")
     if _known_engine(engine) == "verl":
         _verl(preset, data, out, flags, nodes, dry_run)
     else:
         _train_or_plan("grpo", preset, data, out, flags, dry_run)
 
 
-def train_model(stage: str, preset: Path, data: Path, out: Path, flags: dict[str, Any]) -> Path:
+def train_model(stage: str, preset: Path, data: Path | None, out: Path, flags: dict[str, Any]) -> Path:
     """Train a stage, or go on with it; the folder of the model."""
     from spatial_ssrl.train import Preset, train
 
     print(f"training ({stage}) in {out}")
     with resumable("the same command goes on from the last checkpoint"):
-        return train(Preset.create(preset, {**flags, "stage": stage}), data, out)
+        command = shlex.join(["spatial-ssrl", *sys.argv[1:]])
+        return train(Preset.create(preset, {**flags, "stage": stage}), data, out, command=command)
 
 
-def _train_or_plan(stage: str, file: Path, data: Path, out: Path, flags: dict[str, Any], dry_run: bool) -> None:
+def _train_or_plan(stage: str, file: Path, data: Path | None, out: Path, flags: dict[str, Any], dry_run: bool) -> None:
     if dry_run:
         _print_plan(stage, file, data, out, flags)
     else:
@@ -71,8 +80,10 @@ def _known_engine(name: str) -> str:
     return name
 
 
-def _verl(file: Path, data: Path, out: Path, flags: dict[str, Any], nodes: int, dry_run: bool) -> None:
+def _verl(file: Path, data: Path | None, out: Path, flags: dict[str, Any], nodes: int, dry_run: bool) -> None:
     """Export the rows into OUT/data and have verl train on them, or print the command that would."""
+    if data is None:
+        fail("--engine verl trains on a dataset folder; give one as --data")
     from spatial_ssrl.export import export
     from spatial_ssrl.row import split_files
     from spatial_ssrl.train import Preset, verl
@@ -91,7 +102,7 @@ def _verl(file: Path, data: Path, out: Path, flags: dict[str, Any], nodes: int, 
     print(f"checkpoints in {out}/checkpoints; `python -m verl.model_merger merge` makes a model folder of one")
 
 
-def _print_plan(stage: str, file: Path, data: Path, out: Path, flags: dict[str, Any]) -> None:
+def _print_plan(stage: str, file: Path, data: Path | None, out: Path, flags: dict[str, Any]) -> None:
     """The preset as it is after all flags, what a run of it would be, and the commands that start it."""
     from spatial_ssrl.train import Preset
     from spatial_ssrl.train.estimate import ASSUMED, GIB
@@ -122,5 +133,5 @@ def _print_plan(stage: str, file: Path, data: Path, out: Path, flags: dict[str, 
     print(f"8 GPUs: accelerate launch --config_file recipes/accelerate/{many}.yaml -m spatial_ssrl.cli {words}")
 
 
-def _print_trained(model: Path, data: Path, out: Path) -> None:
-    print(f"model in {model}\nnext: spatial-ssrl eval {model} --data {data} --out {out}/eval")
+def _print_trained(model: Path, data: Path | None, out: Path) -> None:
+    print(f"model in {model}\nnext: spatial-ssrl eval {model} --data {data or 'DIR'} --out {out}/eval")

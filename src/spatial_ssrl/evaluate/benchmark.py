@@ -9,6 +9,7 @@ One file each in benchmarks/; a file's docstring names the source of its facts. 
                 model or a random guess would decide there, the reply counts as unparsed
 """
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +17,10 @@ from typing import Any, ClassVar, Literal
 
 from spatial_ssrl.errors import DatasetError
 from spatial_ssrl.evaluate import vlmevalkit
+from spatial_ssrl.evaluate.download import Hub
 from spatial_ssrl.evaluate.metrics import Metric, mean
 from spatial_ssrl.evaluate.question import Question, Verdict
-from spatial_ssrl.evaluate.reading import Pictures, Record, data_files, letters, read_records
+from spatial_ssrl.evaluate.reading import Pictures, Record, data_files, letters, plain_cells, read_records
 from spatial_ssrl.grammar import FORMAT_INSTRUCTION, Form, Letter, Reply
 
 Policy = Literal["robust", "official", "reference"]
@@ -35,6 +37,8 @@ class Benchmark(ABC):
     title: ClassVar[str]
     files: ClassVar[tuple[str, ...]]
     """Names under which its table is known, for finding it in a folder."""
+    hub: ClassVar[Hub | None] = None
+    """Where `--download` gets it."""
     size: ClassVar[int | None] = None
     """Questions of the whole benchmark."""
     faulty: ClassVar[Mapping[str, str]] = {}
@@ -49,7 +53,10 @@ class Benchmark(ABC):
         records = read_records(path)
         pictures = Pictures(records, path if path.is_dir() else path.parent)
         try:
-            questions = [self.question(record, pictures, n) for n, record in enumerate(records)]
+            questions = [
+                dataclasses.replace(self.question(record, pictures, n), row=plain_cells(record))
+                for n, record in enumerate(records)
+            ]
         except (KeyError, IndexError, ValueError) as error:
             raise DatasetError(
                 f"{path} is not a table of {self.title}: {error!r} in row with {sorted(records[0])}"
@@ -121,6 +128,18 @@ class Benchmark(ABC):
     def metrics(self, verdicts: Sequence[Verdict]) -> list[Metric]:
         """The benchmark's figures over one sample of replies, the headline first."""
         return [mean(self.headline, verdicts)]
+
+    def kit_row(self, question: Question) -> dict[str, Any]:
+        """The row of VLMEvalKit's table: as it was read, or made from another form's."""
+        if "index" in question.row:
+            return dict(question.row)
+        letters = {chr(ord("A") + i): choice for i, choice in enumerate(question.choices)}
+        usual = {"index": question.id, "question": question.text, "answer": question.answer, "category": question.category}
+        return question.row | usual | letters | self.kit_cells(question)
+
+    def kit_cells(self, question: Question) -> dict[str, Any]:
+        """What VLMEvalKit's table has beside, or in place of, the usual columns."""
+        return {}
 
 
 def choice_row(record: Record, pictures: Pictures, **more: Any) -> Question:

@@ -5,13 +5,12 @@ right or wrong, and the smallest true difference that a comparison of this size 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from spatial_ssrl.errors import DatasetError, MissingExtraError
-from spatial_ssrl.evaluate.benchmark import Benchmark
 from spatial_ssrl.evaluate.benchmarks import BENCHMARKS
 from spatial_ssrl.evaluate.metrics import TAILS, Metric, bootstrap, mean, over_samples
 from spatial_ssrl.evaluate.question import Verdict
@@ -41,6 +40,8 @@ class Difference:
     lost: int
     detectable: float
     """The smallest true difference found with 80% power at 5%, given how the two disagree; NaN where they never do."""
+    unparsed: tuple[float, float] = (0.0, 0.0)
+    """Shares of replies, of each run, in which no answer could be read."""
 
     @property
     def difference(self) -> float:
@@ -79,12 +80,14 @@ def _compare_runs(first: Path, second: Path) -> Iterator[Difference]:
         raise DatasetError(f"{first} was read by policy {a.policy}, {second} by {b.policy}; score one again with --policy")
     benchmark = BENCHMARKS[a.benchmark]()
     runs = [read_verdicts(folder) for folder in (first, second)]
-    pairs = zip(*([metric for metric, _ in figures(benchmark, run)] for run in runs), strict=True)
-    for one, other in (*pairs, *_by_category(benchmark, runs)):
-        yield differ(a.benchmark, one, other)
+    for one, other in zip(*([metric for metric, _ in figures(benchmark, run)] for run in runs), strict=True):
+        yield replace(differ(a.benchmark, one, other), unparsed=(a.overall.unparsed, b.overall.unparsed))
+    for one, other in _by_category(runs):
+        found = differ(a.benchmark, one, other)
+        yield replace(found, unparsed=(a.category(found.metric).unparsed, b.category(found.metric).unparsed))
 
 
-def _by_category(benchmark: Benchmark, runs: Sequence[Sequence[Verdict]]) -> Iterator[tuple[Metric, Metric]]:
+def _by_category(runs: Sequence[Sequence[Verdict]]) -> Iterator[tuple[Metric, Metric]]:
     for category in sorted({v.category for v in runs[0]} - {""}):
         one, other = (
             over_samples([mean(category, [v for v in s if v.category == category]) for s in split_samples(run)])

@@ -1,6 +1,6 @@
 """One self-contained HTML page to browse a benchmark's questions: picture, prompt, reply, what was read, verdict.
 
-With a second run, the questions on which the two disagree come first; the page filters without a script.
+With a second run, the questions on which the two disagree come first. Filters, search and keys are a script in the page.
 """
 
 import io
@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from spatial_ssrl.errors import DatasetError, MissingExtraError
-from spatial_ssrl.evaluate.backends.media import data_url, jpeg
+from spatial_ssrl.evaluate.backends.media import data_url
 from spatial_ssrl.evaluate.benchmark import Benchmark
 from spatial_ssrl.evaluate.benchmarks import BENCHMARKS
 from spatial_ssrl.evaluate.benchmarks.pretext import Pretext
@@ -23,12 +23,7 @@ from spatial_ssrl.evaluate.run import read_verdicts
 SIDE = 320
 """Long side of a shown picture, in pixels."""
 PICTURES = 4
-KINDS = {
-    "disagree": "the runs disagree",
-    "right": "all right",
-    "wrong": "all wrong",
-    "unparsed": "an answer could not be read",
-}
+QUALITY = 75
 
 
 @dataclass(frozen=True)
@@ -44,10 +39,21 @@ class Entry:
 
     @property
     def kinds(self) -> list[str]:
-        """The filters that show it."""
-        right = [v.accuracy == 1 for v in self.verdicts]
-        kind = "disagree" if len(set(right)) > 1 else "right" if right[0] else "wrong"
-        return [kind, *(["unparsed"] if any(v.parsed is None for v in self.verdicts) else [])]
+        """The filters that show it, the one that places it first."""
+        scores = [v.accuracy for v in self.verdicts]
+        if len(set(scores)) > 1:
+            found = ["first" if scores[0] > scores[1] else "second", "disagree"]
+        else:
+            found = ["right" if scores[0] == 1 else "wrong"]
+        return found + ["unparsed"] * any(v.parsed is None for v in self.verdicts)
+
+
+def kinds(names: Sequence[str]) -> dict[str, str]:
+    """The filters of a page, with their labels."""
+    if len(names) == 1:
+        return {"all": "all", "right": "right", "wrong": "wrong", "unparsed": "unparsed"}
+    better = {"disagree": "disagree", "first": f"better: {names[0]}", "second": f"better: {names[1]}"}
+    return {"all": "all", **better, "right": "both right", "wrong": "both wrong", "unparsed": "unparsed"}
 
 
 def write_page(runs: Sequence[Path], out: Path, limit: int) -> Path:
@@ -69,9 +75,18 @@ def write_page(runs: Sequence[Path], out: Path, limit: int) -> Path:
     entries = _entries(benchmark, first, runs, limit)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = files("spatial_ssrl").joinpath("evaluate", "page.html.jinja").read_text(encoding="utf-8")
-    counts = {kind: sum(kind in entry.kinds for entry in entries) for kind in KINDS}
+    models = [r.model for r in results]
+    names = models if len(set(models)) == len(models) else [str(run) for run in runs]
+    filters = kinds(names)
     page = environment.from_string(template).render(
-        benchmark=benchmark, results=results, entries=entries, kinds=KINDS, counts=counts
+        benchmark=benchmark,
+        results=results,
+        names=names,
+        entries=entries,
+        kinds=filters,
+        counts={kind: sum(kind in ("all", *entry.kinds) for entry in entries) for kind in filters},
+        categories=sorted({entry.question.category for entry in entries} - {""}),
+        split=split_thought,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
@@ -83,7 +98,7 @@ def _entries(benchmark: Benchmark, results: Results, runs: Sequence[Path], limit
     questions = {question.id: question for question in benchmark.read(Path(results.data.path))}
     by_run = [{v.id: v for v in read_verdicts(run) if v.sample == 0} for run in runs]
     bare = [Entry(questions[i], "", [run[i] for run in by_run], (), 0) for i in by_run[0] if i in questions]
-    chosen = sorted(bare, key=lambda entry: list(KINDS).index(entry.kinds[0]) if len(runs) > 1 else 0)[:limit]
+    chosen = sorted(bare, key=lambda entry: "disagree" not in entry.kinds)[:limit]
     return [_illustrated(entry, benchmark.prompt(entry.question, results.mode)) for entry in chosen]
 
 
@@ -93,7 +108,17 @@ def _illustrated(entry: Entry, prompt: str) -> Entry:
         try:
             with Image.open(io.BytesIO(picture.data)) as image:
                 image.thumbnail((SIDE, SIDE))
-                shown.append(data_url(jpeg(image.convert("RGB"))))
+                stream = io.BytesIO()
+                image.convert("RGB").save(stream, "WEBP", quality=QUALITY, method=2)
+                shown.append(data_url(stream.getvalue()))
         except (DatasetError, OSError):
             continue
     return Entry(entry.question, prompt, entry.verdicts, shown, len(entry.question.images) - len(shown))
+
+
+def split_thought(reply: str) -> tuple[str, str]:
+    """The thinking of a reply with its tags, also where it is never closed, and what is said after it."""
+    thought, close, said = reply.rpartition("</think>")
+    if not close and "<think>" in reply:
+        return reply, ""
+    return thought + close, said

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from spatial_ssrl.errors import MissingExtraError
 from spatial_ssrl.evaluate.benchmarks import GENERAL, SPATIAL
+from spatial_ssrl.evaluate.benchmarks.hallusionbench import HallusionBench
 from spatial_ssrl.statistics import Z_95
 
 COLUMNS = tuple(kind.name for kind in SPATIAL)
@@ -49,8 +50,8 @@ GAINS = {
 }
 """A trained model and the base that it is compared with."""
 
-SIZES = {kind.name: kind.size for kind in (*SPATIAL, *GENERAL) if kind.size}
-"""Questions of the benchmarks whose size is known from their tables or cards; each counts as one in the paper's figures."""
+SIZES = {kind.name: kind.size for kind in (*SPATIAL, *GENERAL) if kind.size and kind is not HallusionBench}
+"""Questions of the benchmarks of known size whose figure is a mean over them."""
 
 
 def plain_mean(values: Mapping[str, float]) -> float | None:

@@ -58,6 +58,8 @@ class Question:
     hint: str = ""
     fields: Fields = field(default_factory=dict)
     """What else the benchmark groups by."""
+    row: dict[str, Any] = field(default_factory=dict)
+    """Its row of the table without pictures, for those who score the predictions."""
 
     @property
     def answer(self) -> str:

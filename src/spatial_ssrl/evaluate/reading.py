@@ -89,6 +89,11 @@ def _without_gaps(record: Record) -> Record:
     return {name: value for name, value in record.items() if value is not None and value != "" and value == value}
 
 
+def plain_cells(record: Record) -> dict[str, Any]:
+    """The texts and numbers of a row; pictures and lists are left out."""
+    return {k: v for k, v in record.items() if k not in ("image", "_file") and isinstance(v, str | int | float)}
+
+
 def as_list(value: Any) -> list[Any]:
     """A list from a list, from text that shows one ("['a', 'b']"), or from a single value."""
     if isinstance(value, str) and value[:1] == "[" and value[-1:] == "]":

@@ -62,6 +62,8 @@ class Data(Strict):
     """The table that was asked."""
 
     path: str
+    origin: str = ""
+    """Repository and revision that it was downloaded from, as repo@revision."""
     md5: str
     questions: int
     """Questions of the table; a limited run asks fewer."""
@@ -96,6 +98,10 @@ class Results(Strict):
     def headline(self) -> Figure:
         """The figure that a table shows."""
         return self.metrics[0]
+
+    def category(self, name: str) -> Score:
+        """The score of a category."""
+        return next(score for score in self.scores if score.name == name)
 
     def write(self, folder: Path) -> None:
         """To results.json of the folder."""

@@ -17,6 +17,7 @@ from typing import Any
 from spatial_ssrl.errors import DatasetError
 from spatial_ssrl.evaluate.backends import Backend, Decoding, Prompt
 from spatial_ssrl.evaluate.benchmark import Benchmark, Mode, Policy
+from spatial_ssrl.evaluate.download import origin
 from spatial_ssrl.evaluate.question import Question, Verdict
 from spatial_ssrl.evaluate.reading import md5
 from spatial_ssrl.evaluate.replies import ReplyFile, Stored, reply_key
@@ -25,6 +26,8 @@ from spatial_ssrl.grammar import Reply
 from spatial_ssrl.rng import digest
 
 PREDICTIONS = "predictions.tsv"
+MISSING = ("", "na", "n/a", "nan", "none", "null")
+"""What pandas takes for a missing value, without its decorations and in lower case."""
 
 Progress = Callable[[int, int, str], None]
 """Gets replies there, replies in all, and a note such as the running accuracy."""
@@ -59,10 +62,10 @@ def evaluate(
     table = md5(benchmark.tables(path))
     warnings = tuple(benchmark.warnings(table, whole))
     verdicts = _ask(benchmark, questions, backend, ReplyFile(out / REPLIES), settings, progress, table)
-    data = Data(path=str(path), md5=table, questions=len(whole), warnings=warnings)
+    data = Data(path=str(path), origin=origin(path), md5=table, questions=len(whole), warnings=warnings)
     results = summarise(benchmark, questions, verdicts, settings, data, backend)
     write_verdicts(out, verdicts)
-    write_predictions(out / PREDICTIONS, questions, verdicts)
+    write_predictions(out / PREDICTIONS, benchmark, questions, verdicts)
     results.write(out)
     return results
 
@@ -200,23 +203,15 @@ def read_verdicts(folder: Path) -> list[Verdict]:
         raise DatasetError(f"{folder / VERDICTS} is damaged: {error}; evaluate again, which asks nothing") from None
 
 
-def write_predictions(path: Path, questions: Sequence[Question], verdicts: Sequence[Verdict]) -> None:
-    """The first sample's replies in VLMEvalKit's columns, for scoring by others."""
+def write_predictions(path: Path, benchmark: Benchmark, questions: Sequence[Question], verdicts: Sequence[Verdict]) -> None:
+    """The first sample's replies beside VLMEvalKit's columns, for scoring by others.
+
+    A reply that pandas would take for a missing value, such as "None" or an empty one, gets a space at its end.
+    """
     replies = {v.id: v.reply or "" for v in verdicts if v.sample == 0}
-    letters = [chr(ord("A") + i) for i in range(max(len(q.choices) for q in questions))]
-    extra = [name for name in questions[0].fields if name not in ("category", "question")]
+    replies |= {i: f"{text} " for i, text in replies.items() if text.strip("#<>-").lower() in MISSING}
+    rows = [{**benchmark.kit_row(question), "prediction": replies[question.id]} for question in questions]
     with path.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.DictWriter(
-            file, ["index", "question", *letters, "answer", "category", *extra, "prediction"], delimiter="\t"
-        )
-        rows.writeheader()
-        for q in questions:
-            known = {
-                "index": q.id,
-                "question": q.text,
-                "answer": q.answer,
-                "category": q.category,
-                "prediction": replies[q.id],
-            }
-            options = dict(zip(letters, q.choices, strict=False))
-            rows.writerow({**known, **options, **{name: q.fields[name] for name in extra}})
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), delimiter="\t")
+        writer.writeheader()
+        writer.writerows(rows)

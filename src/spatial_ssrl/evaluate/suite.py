@@ -12,19 +12,19 @@ GROUPS: dict[str, tuple[type[Benchmark], ...]] = {"spatial": SPATIAL, "general":
 Planned = tuple[Benchmark, Path]
 
 
-def plan(suite: str, folder: Path, data: Path | None, split: str) -> list[Planned]:
+def plan(suite: str, folder: Path, data: Path | None, split: str, download: bool = False) -> list[Planned]:
     """The benchmarks of "spatial,mmbench,blink=path" with their tables; `pretext` is asked of `data`.
 
-    A table that is not named is looked for in `folder`; a group ("spatial", "general", "all") leaves out what is not there.
-    Raises DatasetError for an unknown name, a missing table, or when nothing is left.
+    A table that is not named is looked for in `folder`, and fetched where `download` is set; a group ("spatial", "general",
+    "all") leaves out what is not there. Raises DatasetError for an unknown name, a missing table, or when nothing is left.
     """
     planned: list[Planned] = [(Pretext(split), data)] if data else []
     for item in filter(None, suite.split(",")):
         name, _, path = item.partition("=")
         if name in GROUPS:
-            planned += [(kind(), found) for kind in GROUPS[name] if (found := find(kind, folder))]
+            planned += [(kind(), found) for kind in GROUPS[name] if (found := find(kind, folder, download))]
         elif name in BENCHMARKS and name != Pretext.name:
-            planned.append((BENCHMARKS[name](), Path(path) if path else _must_find(BENCHMARKS[name], folder)))
+            planned.append((BENCHMARKS[name](), Path(path) if path else _must_find(BENCHMARKS[name], folder, download)))
         else:
             known = ", ".join([*GROUPS, *(kind.name for kind in ALL if kind is not Pretext)])
             raise DatasetError(f"no benchmark {name!r}; known: {known}; rows of your own are asked by --data")
@@ -39,15 +39,23 @@ def left_out(suite: str, folder: Path) -> list[str]:
     return [kind.title for kind in kinds if find(kind, folder) is None]
 
 
-def find(kind: type[Benchmark], folder: Path) -> Path | None:
-    """The table of a benchmark in a folder, by the names under which it is known."""
-    return next((folder / name for name in kind.files if any(folder.glob(name))), None)
+def find(kind: type[Benchmark], folder: Path, download: bool = False) -> Path | None:
+    """The table of a benchmark in a folder, by the names under which it is known.
+
+    With `download`, one that is not there, or was not fetched whole, comes from the Hub. Raises as Hub.fetch does.
+    """
+    found = next((folder / name for name in kind.files if any(folder.glob(name))), None)
+    if download and kind.hub and (found is None or kind.hub.partial(folder)):
+        kind.hub.fetch(folder)
+        return find(kind, folder)
+    return found
 
 
-def _must_find(kind: type[Benchmark], folder: Path) -> Path:
-    found = find(kind, folder)
+def _must_find(kind: type[Benchmark], folder: Path, download: bool) -> Path:
+    found = find(kind, folder, download)
     if found is None:
+        hub = f", or --download to fetch {kind.hub.repo}" if kind.hub else "; it is not on the Hub"
         raise DatasetError(
-            f"{folder} holds no table of {kind.title}; expected {' or '.join(kind.files)}, or --suite {kind.name}=PATH"
+            f"{folder} holds no table of {kind.title}; expected {' or '.join(kind.files)}, or --suite {kind.name}=PATH{hub}"
         )
     return found

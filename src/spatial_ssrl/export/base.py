@@ -10,13 +10,14 @@ from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import ExportError
 from spatial_ssrl.export.reward_file import reward_file
+from spatial_ssrl.export.settings import Settings, Stage
 from spatial_ssrl.grammar import INSTRUCTIONS
 from spatial_ssrl.reward.truth import write_truth
 from spatial_ssrl.row import Image, Row
 
 ImageForm = Literal["embedded", "paths"]
 
-REWARD_FILE = "spatial_reward.py"
+REWARD_FILE, CONFIG, SCRIPT = "spatial_reward.py", "train.yaml", "run.sh"
 
 
 @dataclass(frozen=True)
@@ -83,16 +84,18 @@ class Format(ABC):
     """Module of `spatial_ssrl.reward` whose function it calls; REWARD_FILE holds it with all that it needs."""
     reward_tail: ClassVar[str] = ""
     """Lines at the end of that file."""
+    stage: ClassVar[Stage | None] = None
+    """What the trainer is started for, where the export writes its settings."""
 
     @abstractmethod
     def write(self, rows: Iterator[Posed], split: str, place: Place) -> None:
         """Write the rows of one split, a row group in memory at a time."""
 
     @abstractmethod
-    def command(self, out: Path, splits: Sequence[str]) -> str:
-        """How to start the trainer on the files; MODEL stands for the model."""
+    def command(self, out: Path, splits: Sequence[str], settings: Settings) -> str:
+        """How to start the trainer on the files; MODEL stands for a model that the settings do not name."""
 
-    def beside(self, splits: Sequence[str]) -> dict[str, str]:
+    def beside(self, out: Path, splits: Sequence[str], settings: Settings) -> dict[str, str]:
         """Texts of the files beside the data, by name."""
         return {REWARD_FILE: reward_file(self.reward, self.reward_tail)} if self.reward else {}
 

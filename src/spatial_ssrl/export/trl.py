@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from spatial_ssrl.export.base import Format, ImageForm, Place, Posed, held_out, training
 from spatial_ssrl.export.files import write_parquet
+from spatial_ssrl.export.settings import Settings
 
 _STRING = {"dtype": "string", "_type": "Value"}
 _COLUMNS = {
@@ -49,7 +50,7 @@ class TRL(Format):
     def write(self, rows: Iterator[Posed], split: str, place: Place) -> None:
         write_parquet((_columns(posed, place) for posed in rows), SCHEMA, place.folder / f"{split}.parquet")
 
-    def command(self, out: Path, splits: Sequence[str]) -> str:
+    def command(self, out: Path, splits: Sequence[str], settings: Settings) -> str:
         return (
             f"PYTHONPATH={quote(str(out))} trl grpo --model_name_or_path MODEL --dataset_name {quote(str(out))}"
             f" --dataset_train_split {training(splits)} --dataset_test_split {held_out(splits)}"

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from spatial_ssrl.export.base import REWARD_FILE, Format, ImageForm, Place, Posed, held_out, training
 from spatial_ssrl.export.files import write_parquet
+from spatial_ssrl.export.settings import Settings
 
 _IMAGE = {
     "embedded": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
@@ -48,7 +49,7 @@ class Verl(Format):
         columns = (_columns(posed, split, place) for posed in rows)
         write_parquet(columns, _schema(place.images), place.folder / f"{split}.parquet")
 
-    def command(self, out: Path, splits: Sequence[str]) -> str:
+    def command(self, out: Path, splits: Sequence[str], settings: Settings) -> str:
         return (
             "python -m verl.trainer.main_ppo algorithm.adv_estimator=grpo actor_rollout_ref.model.path=MODEL"
             f" data.train_files={quote(str(out / f'{training(splits)}.parquet'))}"

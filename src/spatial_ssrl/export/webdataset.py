@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from spatial_ssrl.export.base import Format, ImageForm, Place, Posed, training
+from spatial_ssrl.export.settings import Settings
 
 SHARD = 1000
 """Rows a shard, about 100 MB at 640 x 480."""
@@ -31,7 +32,7 @@ class WebDataset(Format):
                 for posed in islice(rows, SHARD - 1):
                     _add(tar, posed)
 
-    def command(self, out: Path, splits: Sequence[str]) -> str:
+    def command(self, out: Path, splits: Sequence[str], settings: Settings) -> str:
         shards = f"{out}/{training(splits)}-*.tar"
         return f'python -c "import glob, webdataset as w; print(next(iter(w.WebDataset(sorted(glob.glob({shards!r}))))))"'
 

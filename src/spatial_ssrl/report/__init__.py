@@ -5,6 +5,7 @@ Files in, one file out. A section appears where its files are:
     RUN/data/manifest.json, RUN/data/data/*.parquet    rows; or RUN is a dataset folder itself
     RUN/data/audit.json                                what shortcut solvers reach on the rows
     RUN/{cold-start,grpo}/trainer_state.json           training curves
+    RUN/grpo/replies/step-*.jsonl                      replies sampled while training
     RUN/eval/NAME/results.json, verdicts.jsonl         results and replies of model NAME
 
 The files here compute numbers and geometry; page.html.jinja lays them out and escapes every text.
@@ -20,6 +21,7 @@ from spatial_ssrl.report.curves import Stage
 from spatial_ssrl.report.reading import ALL, NAMES, Json, percent, pipeline_order
 from spatial_ssrl.report.results import Model, find_journeys
 from spatial_ssrl.report.rows import Data
+from spatial_ssrl.report.samples import read_samples
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -60,7 +62,8 @@ def write_report(run: Path, out: Path) -> Path:
     template = _template()
     read = Run.read(run)
     journeys = find_journeys(read.models, read.data)
-    page = template.render(run=read, data=read.data, models=read.models, journeys=journeys)
+    samples = read_samples(run / "grpo", read.data)
+    page = template.render(run=read, data=read.data, models=read.models, journeys=journeys, samples=samples)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
     return out

@@ -13,12 +13,14 @@ REWARD_NAME = "spatial_ssrl"
 REWARD_TYPE = "batch"
 
 
-def compute_score(reward_inputs: Sequence[Mapping[str, Any]], policy: Policy = "robust") -> list[dict[str, float]]:
+def compute_score(
+    reward_inputs: Sequence[Mapping[str, Any]], policy: Policy = "robust", partial: bool = False
+) -> list[dict[str, float]]:
     """The reward as `overall`; EasyR1 logs the other values.
 
-    The policy is set by `worker.reward.reward_function_kwargs='{policy: exact}'`.
+    Policy and partial credit are set by `worker.reward.reward_function_kwargs='{policy: exact, partial: true}'`.
     """
-    scores = [score(given["response"], read_truth(given["ground_truth"]), policy) for given in reward_inputs]
+    scores = [score(given["response"], read_truth(given["ground_truth"]), policy, partial) for given in reward_inputs]
     return [
         {"overall": s.total, "accuracy": s.accuracy, "format": s.format, "unparsed": float(s.parsed is None)} for s in scores
     ]

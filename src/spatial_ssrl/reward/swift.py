@@ -15,10 +15,11 @@ class SpatialReward:
     """The rewards of replies, by their rows' column `solution`."""
 
     policy: Policy = "robust"
+    partial = False
 
     def __init__(self, args: Any = None, **_: Any) -> None:
         self.args = args
 
     def __call__(self, completions: Sequence[str], solution: Sequence[str], **_: Any) -> list[float]:
         pairs = zip(completions, solution, strict=True)
-        return [score(reply, read_truth(truth), self.policy).total for reply, truth in pairs]
+        return [score(reply, read_truth(truth), self.policy, self.partial).total for reply, truth in pairs]

@@ -8,7 +8,7 @@ from spatial_ssrl.reward import Policy, Score, score
 RewardFunction = Callable[..., list[float]]
 
 
-def trl_reward(policy: Policy = "robust") -> RewardFunction:
+def trl_reward(policy: Policy = "robust", partial: bool = False) -> RewardFunction:
     """A reward function for `GRPOTrainer(reward_funcs=...)`, with `remove_unused_columns=False`.
 
     It reads the columns answer, grammar, options and task, and logs accuracy of each task, of each of its levels
@@ -26,7 +26,7 @@ def trl_reward(policy: Policy = "robust") -> RewardFunction:
         **_: Any,
     ) -> list[float]:
         rows = [{"answer": a, "grammar": g, "options": o} for a, g, o in zip(answer, grammar, options, strict=True)]
-        scores = [score(reply_text(reply), row, policy) for reply, row in zip(completions, rows, strict=True)]
+        scores = [score(reply_text(reply), row, policy, partial) for reply, row in zip(completions, rows, strict=True)]
         if log_metric:
             names = [(t, f"{t}/level{n}") for t, n in zip(task, level, strict=True)] if level else [(t,) for t in task]
             _log(scores, names, log_metric)

@@ -11,11 +11,17 @@ from spatial_ssrl.reward.truth import read_truth
 
 
 def compute_score(
-    data_source: str, solution_str: str, ground_truth: str, extra_info: Any = None, policy: Policy = "robust", **_: Any
+    data_source: str,
+    solution_str: str,
+    ground_truth: str,
+    extra_info: Any = None,
+    policy: Policy = "robust",
+    partial: bool = False,
+    **_: Any,
 ) -> dict[str, float]:
     """The reward as `score`; verl logs the other values, accuracy as `val-core/<data_source>/acc`.
 
-    The policy is set by `+reward.custom_reward_function.reward_kwargs.policy=exact`.
+    Policy and partial credit are set by `+reward.custom_reward_function.reward_kwargs.policy=exact`, `.partial=true`.
     """
-    s = score(solution_str, read_truth(ground_truth), policy)
+    s = score(solution_str, read_truth(ground_truth), policy, partial)
     return {"score": s.total, "acc": s.accuracy, "format": s.format, "unparsed": float(s.parsed is None)}

@@ -34,7 +34,7 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
             "min_difference": 35.0,
             "detail": 48,
             "redraws": 2,
-            "max_lift": 0.5,
+            "max_lift": 1.5,
         },
         "depth": {
             "max_range": 0.15,

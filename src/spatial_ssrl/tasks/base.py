@@ -63,10 +63,12 @@ class Task(ABC, Generic[P]):
     redraws: int = 0
     """Further draws after one that was dropped."""
     max_lift: float = math.inf
-    """A draw whose cue is above this is kept in proportion, so that cues gain no more than this over a guess."""
+    """A draw whose cue is above this is kept the less often the higher the cue."""
 
     name: ClassVar[str]
     needs_depth: ClassVar[bool] = False
+    thinning: ClassVar[float] = 2.0
+    """A draw whose cue is above max_lift is kept with probability (max_lift / cue) to this power."""
     few_puzzles: ClassVar[bool] = False
     """A scene gives so few different puzzles that two draws may be the same one."""
     variants: ClassVar[dict[str, int]]
@@ -99,7 +101,7 @@ class Task(ABC, Generic[P]):
         """How decided the answer is."""
 
     def cue(self, scene: Scene, params: P) -> float:
-        """How many times likelier than a guess cheap cues, and no understanding of the scene, make the answer."""
+        """How many times likelier than a guess, or than the least likely answer, cheap cues make the right one."""
         return 0.0
 
     @abstractmethod

@@ -15,7 +15,7 @@ import numpy as np
 from spatial_ssrl.grammar import Letter
 from spatial_ssrl.scene import RGB, Box, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
-from spatial_ssrl.tasks.cues import CUE_SIDE, UNKNOWN, Candidates, scores, truth_probability
+from spatial_ssrl.tasks.cues import CUE_SIDE, HIGHEST, UNKNOWN, Candidates, scores
 from spatial_ssrl.tasks.grid import THUMBNAIL, difference, levels, match_levels, resize, take, thumbnail
 
 TRUE = "true"
@@ -65,6 +65,7 @@ class Crop(Task[CropParams]):
     """Side in pixels to which options are reduced first, so that no pixel at their edges tells; 0 leaves them."""
 
     name: ClassVar[str] = "crop"
+    thinning: ClassVar[float] = 1.0
     variants: ClassVar[dict[str, int]] = {"square": 1}
     params: ClassVar[type[Params]] = CropParams
     wordings: ClassVar[tuple[str, ...]] = (
@@ -143,9 +144,13 @@ class Crop(Task[CropParams]):
         return around + self._parts(scene, hole, boxes, CUE_SIDE), places
 
     def cue(self, scene: Scene, params: CropParams) -> float:
-        """What continues the picture, among the four options, in the eyes of the cues."""
+        """How many times likelier than the least likely option the cues make the true one.
+
+        Draws kept in proportion to one over it leave each of the four options equally likely in the cues' eyes.
+        """
         boxes = sorted(params.cuts, key=lambda box: box != params.cuts[params.kinds.index(TRUE)])
-        return truth_probability(*self.candidates(scene, params.frame, params.hole, boxes), GRID, "crop") * OPTIONS
+        found = scores(*self.candidates(scene, params.frame, params.hole, boxes), GRID, "crop")
+        return float(np.exp(min(found[0] - found.min(), HIGHEST)))
 
     def _parts(self, scene: Scene, hole: Box, boxes: Sequence[Box], side: int) -> list[RGB]:
         """Parts of the scene as options show them, at this side in pixels."""

@@ -54,12 +54,13 @@ SEAMS = (
     "zone sharpness",
     *(f"unlike {name}" for name in STATISTICS[:COMPARED]),
 )
-FEATURES = (
+PLAIN = (
     *SEAMS,
     *(f"{name}, rivals" for name in SEAMS),
     *(f"{name} {way}" for way in ("in all", "down", "right", "out") for name in STATISTICS),
     *(f"odd {name}" for name in STATISTICS),
 )
+FEATURES = (*PLAIN, *(f"{name}, off the mean" for name in PLAIN))
 
 Tiles = Float32[np.ndarray, "t 3 s s"]
 """Channels first; of tiles at a seam, axis 2 runs away from it and axis 3 along it."""
@@ -78,12 +79,13 @@ def truth_probability(tiles: Sequence[np.ndarray], candidates: Candidates, grid:
 
 def scores(tiles: Sequence[np.ndarray], candidates: Candidates, grid: tuple[int, int], kind: str) -> Float[np.ndarray, "c"]:
     """How well each candidate fits, in log-odds."""
-    return features(tiles, candidates, grid) @ weights()[kind]
+    known = weights()[kind]
+    return features(tiles, candidates, grid)[:, : len(known)] @ known
 
 
 @cache
 def weights() -> dict[str, Float[np.ndarray, "f"]]:
-    """Weights of a cue's features by kind of puzzle, as `bench/cues.py` fitted them."""
+    """Weights of a cue's features by kind of puzzle, as `bench/cues.py` fitted them; the last ones may be left out."""
     stored = json.loads(files("spatial_ssrl.tasks").joinpath("cues.json").read_text(encoding="utf-8"))
     return {kind: np.array(values) for kind, values in stored.items()}
 
@@ -114,7 +116,8 @@ def features(tiles: Sequence[np.ndarray], candidates: Candidates, grid: tuple[in
         if first.size:
             borders, evened = (_Borders.at(np.moveaxis(picture, axis, 2).copy()) for picture in (raw, even))
             seams += _seams(borders, evened, looks, candidates[:, first.ravel()], candidates[:, second.ravel()])
-    return np.concatenate([seams, _layout(looks, candidates, grid), _odd(looks, candidates)], axis=1)
+    plain = np.concatenate([seams, _layout(looks, candidates, grid), _odd(looks, candidates)], axis=1)
+    return np.concatenate([plain, np.abs(plain - plain.mean(axis=0))], axis=1)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,13 @@ from spatial_ssrl.train.preset import Preset
 REWARD_COLUMNS = ("id", "answer", "grammar", "options", "task", "variant", "level")
 
 
+def need(dataset: Path | None) -> Path:
+    """The dataset folder. Raises TrainingError where there is none."""
+    if dataset is None:
+        raise TrainingError("there are no rows to train on; give a dataset folder, or for GRPO a stream's sources")
+    return dataset
+
+
 def load_rows(dataset: Path, split: str, preset: Preset) -> Any:
     """The rows of a split that the preset takes, as a `datasets.Dataset`, mapped from disk.
 
@@ -45,7 +52,8 @@ def sample_rows(rows: Any, n: int, seed: int) -> list[dict[str, Any]]:
 def check_lengths(rows: Any, processor: Any, preset: Preset) -> None:
     """Raise TrainingError with the id of the longest prompt where one has more tokens than the preset allows.
 
-    A trainer would run out of memory on it, hours later. Of a picture only the size is read.
+    A trainer would run out of memory on it, hours later. Of a picture only the size is read; one whose shape the
+    processor does not take is told of too, by its row's id.
     """
     lengths = [(*_length(row, processor, preset), row["id"]) for row in rows.select_columns(["id", "problem", "images"])]
     too_long = [length for length in lengths if length[0] > preset.max_prompt_tokens]
@@ -60,10 +68,15 @@ def check_lengths(rows: Any, processor: Any, preset: Preset) -> None:
 
 def _length(row: Mapping[str, Any], processor: Any, preset: Preset) -> tuple[int, int]:
     """Tokens of a row's prompt, and how many of them its pictures take."""
-    sizes = [Image.open(io.BytesIO(image["bytes"])).size for image in row["images"]]
     text = processor.apply_chat_template(vlm.conversation(row["problem"], preset.instruction), add_generation_prompt=True)
     images = processor.image_processor
-    patches = sum(images.get_number_of_image_patches(height, width, {}) for width, height in sizes)
+    try:
+        sizes = [Image.open(io.BytesIO(image["bytes"])).size for image in row["images"]]
+        patches = sum(images.get_number_of_image_patches(height, width, {}) for width, height in sizes)
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"row {row['id']} has a picture that the processor refuses: {error}; build the rows without it"
+        ) from None
     of_pictures = patches // images.merge_size**2
     return len(processor.tokenizer(text)["input_ids"]) - len(sizes) + of_pictures, of_pictures
 

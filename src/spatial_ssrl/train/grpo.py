@@ -10,38 +10,49 @@ from spatial_ssrl.reward import score
 from spatial_ssrl.reward.trl import RewardFunction, reply_text, trl_reward
 from spatial_ssrl.train.data import grpo_dataset
 from spatial_ssrl.train.preset import Preset
+from spatial_ssrl.train.streamed import Streamed
 
 SAMPLED = 16
 """Replies in a sample."""
 
 
 def grpo_trainer(preset: Preset, args: Any, model: Any, processor: Any, rows: Any) -> Any:
-    """TRL's GRPOTrainer with one reward function."""
+    """TRL's GRPOTrainer with one reward function, on rows of a dataset or on a stream."""
     from trl import GRPOTrainer
 
-    return GRPOTrainer(
+    reward = sampling(trl_reward(preset.policy, preset.partial_credit), preset, Path(args.output_dir) / "replies")
+    streamed = rows if isinstance(rows, Streamed) else None
+    trainer = GRPOTrainer(
         model=model,
-        reward_funcs=sampling(trl_reward(preset.policy), preset, Path(args.output_dir) / "replies"),
+        reward_funcs=streamed.hearing(reward) if streamed else reward,
         args=args,
-        train_dataset=grpo_dataset(rows, preset),
+        train_dataset=streamed.dataset() if streamed else grpo_dataset(rows, preset),
         processing_class=processor,
         peft_config=preset.lora_config(),
     )
+    if streamed:
+        trainer.data_collator = streamed.collate
+        trainer.add_callback(streamed.callback())
+    return trainer
 
 
 def sampling(reward: RewardFunction, preset: Preset, folder: Path) -> RewardFunction:
     """The reward, which every so many updates also writes FOLDER/step-N.jsonl: replies before update N, with scores."""
-    due = 0
 
     @functools.wraps(reward)
     def sampled(completions: Sequence[Any], trainer_state: Any, **columns: Any) -> list[float]:
-        nonlocal due
-        if trainer_state.global_step >= due and trainer_state.is_world_process_zero:
-            due = (trainer_state.global_step // preset.replies_every + 1) * preset.replies_every
-            _write_sample(folder / f"step-{trainer_state.global_step:06d}.jsonl", completions[:SAMPLED], columns, preset)
+        step = trainer_state.global_step
+        if trainer_state.is_world_process_zero and step >= _next_sample(folder, preset.replies_every):
+            _write_sample(folder / f"step-{step:06d}.jsonl", completions[:SAMPLED], columns, preset)
         return reward(completions=completions, **columns)
 
     return sampled
+
+
+def _next_sample(folder: Path, every: int) -> int:
+    """The step from which a sample is due; read from the samples there are, so that a resumed run writes the same ones."""
+    last = max((int(path.stem.removeprefix("step-")) for path in folder.glob("step-*.jsonl")), default=-every)
+    return (last // every + 1) * every
 
 
 def _write_sample(path: Path, completions: Sequence[Any], columns: dict[str, Any], preset: Preset) -> None:
@@ -49,7 +60,9 @@ def _write_sample(path: Path, completions: Sequence[Any], columns: dict[str, Any
     lines = []
     for i, completion in enumerate(completions):
         row = {key: columns[key][i] for key in ("id", "task", "variant", "answer", "grammar", "options")}
-        s = score(reply_text(completion), row, preset.policy)
+        s = score(reply_text(completion), row, preset.policy, preset.partial_credit)
         said = {"reply": reply_text(completion), "reward": s.total, "parsed": s.parsed, "why": s.why}
         lines.append(json.dumps({key: row[key] for key in ("id", "task", "variant", "answer")} | said, ensure_ascii=False))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    temporary.replace(path)

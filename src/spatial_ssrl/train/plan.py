@@ -16,9 +16,10 @@ from PIL import Image
 from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import RecipeError
-from spatial_ssrl.train.data import load_rows, sample_rows
+from spatial_ssrl.train.data import load_rows, need, sample_rows
 from spatial_ssrl.train.estimate import REPLY_TOKENS, Load, Shape
 from spatial_ssrl.train.preset import TINY, Preset
+from spatial_ssrl.train.streamed import sample_stream
 
 CHARACTERS = 4
 TEMPLATE_TOKENS = 24
@@ -43,11 +44,11 @@ class Plan:
     """By number of GPUs."""
 
 
-def plan(preset: Preset, dataset: Path, out: Path) -> Plan:
+def plan(preset: Preset, dataset: Path | None, out: Path) -> Plan:
     """Foresee a run. Raises RecipeError, DatasetError or TrainingError, as the run would."""
     vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
     args, shape = preset.trainer_config(out), shape_of(preset)
-    rows = load_rows(dataset, "train", preset)
+    rows = sample_stream(preset, "train", SAMPLE) if preset.stream else load_rows(need(dataset), "train", preset)
     sample = sample_rows(rows, SAMPLE, args.seed)
     prompts = [_prompt_tokens(row, shape.token_side, preset) for row in sample]
     replies = [math.ceil(len(cold_start_reply(row, preset.reply)) / CHARACTERS) for row in sample]
@@ -56,7 +57,9 @@ def plan(preset: Preset, dataset: Path, out: Path) -> Plan:
     prompt = sum(prompts) / len(prompts)
     whole = Load(shape, 1, prompt, reply, max(prompts) + longest, longest, **_settings(preset, args))
     loads = {gpus: replace(whole, gpus=gpus, generated=whole.generated // gpus) for gpus in GPUS}
-    return Plan(len(rows), _steps(args, len(rows), whole), prompt, max(prompts), reply, loads)
+    steps = _steps(args, len(rows), whole)
+    n = steps * whole.batch // args.num_generations if preset.stream else len(rows)
+    return Plan(n, steps, prompt, max(prompts), reply, loads)
 
 
 def _settings(preset: Preset, args: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from spatial_ssrl import vlm
+from spatial_ssrl.build import Recipe
 from spatial_ssrl.config import load_config
 from spatial_ssrl.errors import RecipeError
 from spatial_ssrl.grammar import INSTRUCTIONS
@@ -14,6 +15,8 @@ from spatial_ssrl.reward import Policy
 from spatial_ssrl.train.estimate import Shape
 
 TINY = "tiny:"
+STREAM_WORKERS = 2
+"""Processes that make a stream's rows, unless trainer.dataloader_num_workers says how many."""
 
 
 class Dev(BaseModel):
@@ -53,10 +56,16 @@ class Preset(BaseModel):
     the answer alone. With "boxed", prompts do not ask for a thought, in either stage."""
     policy: Policy = "robust"
     """By which GRPO's reward and the development accuracy read a reply."""
+    partial_credit: bool = False
+    """Whether GRPO's reward gives a wrong permutation something for what is in its place; see `spatial_ssrl.reward`."""
     gpus: int = Field(default=1, ge=1)
     """Processes that the batches below are meant for; another number of them accumulates more or less, to the same batch."""
     replies_every: int = Field(default=20, ge=1)
     """Updates of GRPO between two samples of replies."""
+    stream: Recipe | None = None
+    """Rows that GRPO draws while it trains, by the keys of a recipe; without this table they are a dataset folder's."""
+    curriculum: bool = False
+    """Variants of the stream are chosen by how their groups fare, rather than by the recipe's shares."""
     dev: Dev | None = None
     """Where given, the model that is kept is the best on these rows, not the last."""
     trainer: dict[str, Any] = {}
@@ -75,7 +84,17 @@ class Preset(BaseModel):
             raise RecipeError(f"model: no tiny model {self.model!r}; known: {', '.join(known)}")
         if self.tokenizer and not self.model.startswith(TINY):
             raise RecipeError(f"tokenizer: only a tiny model is given one; {self.model} has its own")
+        if self.stream:
+            self._check_stream()
+        elif self.curriculum:
+            raise RecipeError("curriculum: it chooses what a stream draws, and there is no [stream]")
         return self
+
+    def _check_stream(self) -> None:
+        if self.stage != "grpo" or self.model.startswith(TINY) or self.tasks:
+            raise RecipeError("stream: it is for GRPO of a model that exists, and its tasks stand in the table itself")
+        if self.trainer.get("max_steps", 0) < 1:
+            raise RecipeError("stream: it has no end; set trainer.max_steps")
 
     @classmethod
     def create(cls, file: Path | None, flags: dict[str, Any]) -> Self:
@@ -111,6 +130,32 @@ class Preset(BaseModel):
                     )
         return values
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What other trainers can be told of this preset, by the names of `spatial_ssrl.export.settings.Settings`."""
+        trainer, lora = self.trainer, self.lora or {}
+        accumulated = trainer.get("gradient_accumulation_steps", 1)
+        known = {
+            "learning_rate": trainer.get("learning_rate"),
+            "size": trainer.get("per_device_train_batch_size"),
+            "accumulated": accumulated,
+            "save_every": trainer.get("save_steps"),
+            "replies": trainer.get("num_generations"),
+            "reply_tokens": trainer.get("max_completion_length"),
+            "temperature": trainer.get("temperature"),
+            "kl": trainer.get("beta"),
+            "reuse": trainer.get("steps_per_generation", accumulated) // accumulated,
+            "updates": trainer.get("max_steps"),
+            "epochs": trainer.get("num_train_epochs"),
+            "scheduler": trainer.get("lr_scheduler_type"),
+            "warmup": trainer.get("warmup_steps"),
+            "alpha": lora.get("lora_alpha"),
+        }
+        ours = {"stage": self.stage, "model": self.model, "gpus": self.gpus, "rank": lora.get("r")}
+        limits = {"prompt_tokens": self.max_prompt_tokens, "min_pixels": self.min_pixels, "max_pixels": self.max_pixels}
+        scoring = {"policy": self.policy, "partial": self.partial_credit}
+        return {key: value for key, value in known.items() if value is not None} | ours | limits | scoring
+
     def trainer_config(self, out: Path) -> Any:
         """TRL's SFTConfig or GRPOConfig, for the processes that were launched.
 
@@ -124,15 +169,22 @@ class Preset(BaseModel):
         ours = {
             "bf16": gpu,
             "dataloader_pin_memory": gpu,
-            "report_to": "none",
+            "report_to": "tensorboard",
             "save_total_limit": 2,
             "activation_checkpointing": self.trainer.get("gradient_checkpointing", True),  # its name until TRL 1.15
             "max_length": None,  # a cut would lose image tokens
         }
         kind = SFTConfig if self.stage == "sft" else GRPOConfig
+        if self.stream:
+            ours |= {"dataloader_num_workers": STREAM_WORKERS}
         known = {key: value for key, value in ours.items() if key in kind.__dataclass_fields__}
         forced = {"output_dir": str(out), "remove_unused_columns": False}  # the reward needs the columns
-        return _make(kind, "trainer", known | self.spread(int(os.environ.get("WORLD_SIZE", "1"))) | forced)
+        if self.stream:
+            forced |= {"shuffle_dataset": False}  # its order is drawn already
+        config = _make(kind, "trainer", known | self.spread(int(os.environ.get("WORLD_SIZE", "1"))) | forced)
+        if self.stage == "grpo":
+            _check_checkpoints(config)
+        return config
 
     def lora_config(self) -> Any:
         """PEFT's LoraConfig, or None. Raises RecipeError with the key that PEFT does not know or take."""
@@ -140,6 +192,19 @@ class Preset(BaseModel):
         from peft import LoraConfig
 
         return None if self.lora is None else _make(LoraConfig, "lora", {"task_type": "CAUSAL_LM", **self.lora})
+
+
+def _check_checkpoints(config: Any) -> None:
+    """Raise RecipeError where a checkpoint would fall between the updates that one generation serves.
+
+    Replies are not part of a checkpoint: TRL would sample them anew there, and the resumed run would be another.
+    """
+    updates, rest = divmod(config.steps_per_generation * config.num_iterations, config.gradient_accumulation_steps)
+    if config.save_strategy == "steps" and not rest and config.save_steps % max(1, updates):
+        raise RecipeError(
+            f"trainer.save_steps: {config.save_steps} is no multiple of the {updates} updates that one generation serves, so"
+            " a run resumed from a checkpoint would not go on as it was; set a multiple"
+        )
 
 
 def _make(kind: Any, table: str, values: dict[str, Any]) -> Any:

@@ -5,7 +5,8 @@
     OUT/checkpoint-N/        of the trainer; the last two are kept
     OUT/replies/             of GRPO: samples of replies with their scores
     OUT/best.safetensors     trained weights of the best measurement on the development rows
-    OUT/model/               the result: model, processor, chat template
+    OUT/runs/                the curves, for tensorboard
+    OUT/model/               the result: model, processor, chat template, model card
     OUT/trainer_state.json   the whole log; written last, so a run that has it is finished
 
 A folder belongs to one preset and one dataset.
@@ -23,11 +24,14 @@ from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import TrainingError
 from spatial_ssrl.row import read_rows
-from spatial_ssrl.train.data import check_lengths, load_rows
+from spatial_ssrl.train.card import model_card
+from spatial_ssrl.train.data import check_lengths, load_rows, need
 from spatial_ssrl.train.dev import Development, trained_weights
 from spatial_ssrl.train.grpo import grpo_trainer
+from spatial_ssrl.train.memory import told_what_to_lower
 from spatial_ssrl.train.preset import TINY, Preset
 from spatial_ssrl.train.sft import sft_trainer
+from spatial_ssrl.train.streamed import SAMPLE, Streamed, sample_stream
 from spatial_ssrl.train.tiny import make_tiny
 
 STAGES: dict[str, Callable[..., Any]] = {"sft": sft_trainer, "grpo": grpo_trainer}
@@ -36,36 +40,50 @@ TOKENIZER_ROWS = 2000
 TEXT_COLUMNS = ("id", "task", "variant", "problem", "answer", "params")
 
 
-def run(preset: Preset, dataset: Path, out: Path, resume: bool) -> Path:
+def run(preset: Preset, dataset: Path | None, out: Path, resume: bool, command: str | None) -> Path:
     """See `spatial_ssrl.train.train`."""
     vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
     if preset.trainer.get("use_vllm"):
         vlm.require("vllm", "vllm")
     args = preset.trainer_config(out)
+    _require_reporters(args)
     with args.main_process_first(desc="folder"):
         _claim(preset, dataset, out, resume or args.process_index > 0)
     if not (out / "trainer_state.json").exists():
         with warnings.catch_warnings():
             # TRL 1.16 reads a property that transformers 5.23 has renamed
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-            trainer = _make_trainer(preset, args, dataset, out)
-            trainer.train(resume_from_checkpoint=last_checkpoint(out))
-        _finish(trainer, out)
+            with told_what_to_lower(preset, args):
+                checkpoint = last_checkpoint(out)
+                trainer = _make_trainer(preset, args, dataset, out, checkpoint)
+                trainer.train(resume_from_checkpoint=checkpoint)
+        _finish(trainer, preset, dataset, out, command)
     return out / "model"
 
 
-def _make_trainer(preset: Preset, args: Any, dataset: Path, out: Path) -> Any:
+def _require_reporters(args: Any) -> None:
+    """Raise TrainingError for a reporter that transformers does not know or that is not installed."""
+    from transformers.integrations import get_available_reporting_integrations
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+    for name in args.report_to:
+        if name not in INTEGRATION_TO_CALLBACK:
+            raise TrainingError(f"trainer.report_to: {name} is unknown; known: none, {', '.join(INTEGRATION_TO_CALLBACK)}")
+        if name not in get_available_reporting_integrations():
+            raise TrainingError(f"trainer.report_to: {name} is not installed; install it, or --set trainer.report_to=none")
+
+
+def _make_trainer(preset: Preset, args: Any, dataset: Path | None, out: Path, checkpoint: str | None) -> Any:
     from spatial_ssrl.train.progress import quiet_loading, show_progress
 
     if preset.lora and args.distributed_state.distributed_type in ("FSDP", "DEEPSPEED"):
         raise TrainingError("LoRA is merged into a whole model; use recipes/accelerate/ddp-8gpu.yaml, which shards nothing")
     quiet_loading()
-    rows = load_rows(dataset, "train", preset)
-    dev_rows = load_rows(dataset, "validation", preset) if preset.dev else None
+    rows, sample, dev_rows = _open_stream(preset, args, checkpoint) if preset.stream else _load_splits(preset, dataset)
     with args.main_process_first(desc="model"):
         base = _base_model(preset, dataset, out, args.seed)
     model, processor = vlm.load(base, preset.dtype, preset.min_pixels, preset.max_pixels)
-    check_lengths(rows, processor, preset)
+    check_lengths(sample, processor, preset)
     trainer = STAGES[preset.stage](preset, args, model, processor, rows)
     show_progress(trainer)
     if preset.dev:
@@ -73,13 +91,28 @@ def _make_trainer(preset: Preset, args: Any, dataset: Path, out: Path) -> Any:
     return trainer
 
 
-def _base_model(preset: Preset, dataset: Path, out: Path, seed: int) -> str:
+def _load_splits(preset: Preset, dataset: Path | None) -> tuple[Any, Any, Any]:
+    """Rows to train on, those whose lengths are checked, and, where they are asked for, development rows."""
+    rows = load_rows(need(dataset), "train", preset)
+    return rows, rows, load_rows(need(dataset), "validation", preset) if preset.dev else None
+
+
+def _open_stream(preset: Preset, args: Any, checkpoint: str | None) -> tuple[Any, Any, Any]:
+    """The same of a stream, whose lengths are checked on its first rows."""
+    streamed = Streamed(preset, args)
+    if checkpoint:
+        streamed.restore(checkpoint)
+    dev_rows = sample_stream(preset, "validation", preset.dev.rows) if preset.dev else None
+    return streamed, sample_stream(preset, "train", SAMPLE), dev_rows
+
+
+def _base_model(preset: Preset, dataset: Path | None, out: Path, seed: int) -> str:
     """Where the model to start from is; a tiny one is made on the first call."""
     if not preset.model.startswith(TINY):
         return preset.model
     base = out / "base"
     if not base.exists():
-        rows = itertools.islice(read_rows(dataset, "train", TEXT_COLUMNS), TOKENIZER_ROWS)
+        rows = itertools.islice(read_rows(need(dataset), "train", TEXT_COLUMNS), TOKENIZER_ROWS)
         texts = (t for r in rows for t in (f"{r['problem']}\n{preset.instruction}", cold_start_reply(r, preset.reply)))
         _write(base, lambda place: make_tiny(preset.model.removeprefix(TINY), texts, preset.tokenizer, seed, place))
     return str(base)
@@ -104,10 +137,10 @@ def _steps(checkpoint: Path) -> int | None:
     return int(step)
 
 
-def _claim(preset: Preset, dataset: Path, out: Path, resume: bool) -> None:
+def _claim(preset: Preset, dataset: Path | None, out: Path, resume: bool) -> None:
     """Make OUT this run's folder. Raises TrainingError when it is another's."""
     claimed = out / "preset.json"
-    identity = preset.model_dump(mode="json") | {"dataset": _fingerprint(dataset)}
+    identity = preset.model_dump(mode="json") | {"dataset": dataset and _fingerprint(dataset)}
     if not resume:
         _clear(out)
     if claimed.exists():
@@ -130,13 +163,13 @@ def _fingerprint(dataset: Path) -> str:
 
 def _clear(out: Path) -> None:
     """Remove what an earlier run left, and nothing else."""
-    for folder in (out / "base", out / "model", out / "replies", *out.glob("checkpoint-*")):
+    for folder in (out / "base", out / "model", out / "replies", out / "runs", *out.glob("checkpoint-*")):
         shutil.rmtree(folder, ignore_errors=True)
     for name in ("preset.json", "best.safetensors", "trainer_state.json"):
         (out / name).unlink(missing_ok=True)
 
 
-def _finish(trainer: Any, out: Path) -> None:
+def _finish(trainer: Any, preset: Preset, dataset: Path | None, out: Path, command: str | None) -> None:
     """Save the best model, or the last where nothing was measured, and then the log."""
     weights = trained_weights(trainer)
     if not trainer.is_world_process_zero():
@@ -154,6 +187,8 @@ def _finish(trainer: Any, out: Path) -> None:
     def save(place: Path) -> None:
         model.save_pretrained(place, state_dict=None if adapted else weights)
         trainer.processing_class.save_pretrained(place)
+        card = model_card(preset, dataset, command, trainer.state.log_history)
+        (place / "README.md").write_text(card, encoding="utf-8")
 
     _write(out / "model", save)
     _write(out / "trainer_state.json", lambda place: trainer.state.save_to_json(str(place)))

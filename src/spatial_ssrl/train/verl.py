@@ -53,7 +53,8 @@ def overrides(preset: Preset, data: Path, out: Path, nodes: int = 1) -> dict[str
     limits = {"min_pixels": preset.min_pixels, "max_pixels": preset.max_pixels}
     pictures = {f"+data.mm_processor_kwargs.{key}": value for key, value in limits.items() if value}
     adapter = {f"actor_rollout_ref.model.{_lora_key(key)}": value for key, value in (preset.lora or {}).items()}
-    policy = {"+reward.custom_reward_function.reward_kwargs.policy": preset.policy}
+    reward = "+reward.custom_reward_function.reward_kwargs"
+    policy = {f"{reward}.policy": preset.policy, f"{reward}.partial": preset.partial_credit}
     side = {"data.image_patch_size": preset.shape.token_side // 2} if preset.shape else {}
     return {
         "algorithm.adv_estimator": "grpo",

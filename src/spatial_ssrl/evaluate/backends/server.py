@@ -1,13 +1,16 @@
 """Any OpenAI-compatible server, over HTTP: vLLM, SGLang, `transformers serve`, a provider.
 
 The openai client retries what may pass (408, 409, 429, 5xx, a lost connection, a time-out) with growing waits, and heeds
-Retry-After. What remains an error is an outcome of its row.
+Retry-After. A server that has answered and then is not there, such as one that restarts, is waited for. What remains an
+error is an outcome of its row.
 """
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from spatial_ssrl.errors import DatasetError, MissingExtraError, ServerError
 from spatial_ssrl.evaluate.backends import Decoding, Outcome, Prompt
@@ -15,6 +18,12 @@ from spatial_ssrl.evaluate.backends.media import data_url, encoded
 
 ATTEMPTS = 3
 """A reply that is no chat completion is asked for this often; the client does not retry it."""
+PATIENCE = 600.0
+"""Seconds that a server may be away."""
+CONNECT = 5.0
+"""Seconds after which nobody listens."""
+AWAY = (502, 503, 504)
+"""What a proxy says for a server that is not there."""
 FATAL = (401, 403, 404)
 """Statuses that every other row would get too."""
 
@@ -26,6 +35,7 @@ class Server:
         self.model, self.base_url, self.concurrency = model, base_url, concurrency
         self.settings: dict[str, Any] = {"timeout": timeout, "max_retries": retries}
         self.name = f"server {base_url}"
+        self.answered = False
         self.identity: dict[str, Any] = {"model": model}  # a server that comes back at another port is the same
 
     def ask(self, prompts: Sequence[Prompt], decoding: Decoding) -> Iterator[Outcome]:
@@ -58,15 +68,14 @@ class Server:
                         done.put_nowait(error)
 
             workers = [asyncio.create_task(work()) for _ in range(self.concurrency)]
-            answered = lost = 0
+            lost = 0
             try:
                 for _ in prompts:
                     outcome = await done.get()
                     if isinstance(outcome, Exception):
                         raise outcome
-                    answered += outcome.reply is not None
                     lost += (outcome.error or "").startswith("APIConnectionError")
-                    if not answered and lost >= self.concurrency:
+                    if not self.answered and lost >= self.concurrency:
                         raise ServerError(f"nobody answers at {self.base_url}: {outcome.error}; is the server up?")
                     yield outcome
             finally:
@@ -79,7 +88,7 @@ class Server:
 
         try:
             messages = await asyncio.to_thread(lambda: message(*encoded(prompt, decoding.frames)))
-            return Outcome(place, await self._complete(client, messages, decoding, prompt.sample))
+            return Outcome(place, await self._patiently(client, messages, decoding, prompt.sample))
         except APIStatusError as error:
             if error.status_code in FATAL:
                 said = f"{self.base_url} answers {error.status_code} for {self.model!r}: {error.message}"
@@ -87,6 +96,33 @@ class Server:
             return Outcome(place, None, f"{error.status_code}: {error.message}")
         except (OpenAIError, DatasetError, _NoCompletionError) as error:
             return Outcome(place, None, f"{type(error).__name__}: {error}")
+
+    async def _patiently(self, client: Any, messages: Any, decoding: Decoding, sample: int) -> str:
+        """A completion, asked for again while a server that has answered before is away."""
+        from openai import APIError
+
+        start = time.monotonic()
+        while True:
+            try:
+                reply = await self._complete(client, messages, decoding, sample)
+                self.answered = True
+                return reply
+            except APIError as error:
+                if not self.answered or time.monotonic() > start + PATIENCE or not await self._away(error):
+                    raise
+
+    async def _away(self, error: Any) -> bool:
+        """Whether nobody listens at the address, or a proxy there says so."""
+        if (status := getattr(error, "status_code", None)) is not None:
+            return status in AWAY
+        url = urlsplit(self.base_url)
+        try:
+            async with asyncio.timeout(CONNECT):
+                _, writer = await asyncio.open_connection(url.hostname, url.port or {"https": 443}.get(url.scheme, 80))
+        except (OSError, TimeoutError):
+            return True
+        writer.close()
+        return False
 
     async def _complete(self, client: Any, messages: Any, decoding: Decoding, sample: int) -> str:
         for _ in range(ATTEMPTS):

@@ -8,6 +8,7 @@ authors let a judge model read what its rule cannot; here such a reply is unpars
 from collections.abc import Sequence
 
 from spatial_ssrl.evaluate.benchmark import Benchmark, choice_row
+from spatial_ssrl.evaluate.download import Hub
 from spatial_ssrl.evaluate.metrics import Metric, average, mean
 from spatial_ssrl.evaluate.question import Question, Verdict
 from spatial_ssrl.evaluate.reading import Pictures, Record
@@ -21,6 +22,7 @@ class Blink(Benchmark):
     name = "blink"
     title = "BLINK"
     files = ("BLINK.tsv", "BLINK")
+    hub = Hub("BLINK-Benchmark/BLINK", ("*/val-*.parquet",))
     size = 1901
 
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:

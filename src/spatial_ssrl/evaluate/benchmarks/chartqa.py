@@ -5,8 +5,10 @@ with png/; or VLMEvalKit's ChartQA_TEST.tsv. Relaxed accuracy: numbers may be 5%
 """
 
 import re
+from typing import Any
 
 from spatial_ssrl.evaluate.benchmark import DIRECT_WORDS, Benchmark, Mode, Policy
+from spatial_ssrl.evaluate.download import Hub
 from spatial_ssrl.evaluate.question import Question
 from spatial_ssrl.evaluate.reading import Pictures, Record, as_list
 from spatial_ssrl.grammar import Form, Text
@@ -21,6 +23,7 @@ class ChartQA(Benchmark):
     name = "chartqa"
     title = "ChartQA test"
     files = ("ChartQA_TEST.tsv", "ChartQA")
+    hub = Hub("HuggingFaceM4/ChartQA", ("data/test-*.parquet",))
     size = 2500
     headline = "relaxed accuracy"
     direct = DIRECT_WORDS
@@ -50,6 +53,9 @@ class ChartQA(Benchmark):
         """Robust also takes a number without its thousands commas, currency or percent sign for the same number."""
         said = {answer, re.sub(r"(?<=\d),(?=\d{3})|[$€£%]", "", answer).strip()} if policy == "robust" else {answer}
         return float(any(relaxed(gold, text) for gold in question.answers for text in said))
+
+    def kit_cells(self, question: Question) -> dict[str, Any]:
+        return {"split": f"test_{question.category}"}
 
 
 def relaxed(gold: str, said: str) -> bool:

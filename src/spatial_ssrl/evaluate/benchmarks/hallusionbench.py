@@ -8,8 +8,10 @@ groups (332 and 429); its mean is told beside.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from spatial_ssrl.evaluate.benchmark import Benchmark, Mode
+from spatial_ssrl.evaluate.download import Hub
 from spatial_ssrl.evaluate.metrics import Metric, all_right, average, mean
 from spatial_ssrl.evaluate.question import Picture, Question, Verdict
 from spatial_ssrl.evaluate.reading import Pictures, Record
@@ -22,7 +24,9 @@ class HallusionBench(Benchmark):
 
     name = "hallusionbench"
     title = "HallusionBench"
-    files = ("HallusionBench.tsv", "HallusionBench.json")
+    files = ("HallusionBench.tsv", "HallusionBench.json", "HallusionBench")
+    hub = Hub("lmms-lab/HallusionBench", ("data/image-*.parquet",))
+    size = 951
     headline = "mean of aAcc, fAcc, qAcc"
     direct = "Please answer yes or no."
 
@@ -31,7 +35,12 @@ class HallusionBench(Benchmark):
             return _from_tsv(record, pictures)
         parts = [record[name] for name in ("category", "subcategory", "set_id", "figure_id", "question_id")]
         answer = "yes" if record["gt_answer"] == "1" else "no"
-        return _question("_".join(parts), record["question"], answer, parts, pictures.of(record, "filename"))
+        images = pictures.of(record) if "image" in record else pictures.of(record, "filename")
+        return _question("_".join(parts), record["question"], answer, parts, images)
+
+    def warnings(self, md5: str, questions: Sequence[Question]) -> list[str]:
+        """The size is that of the questions with a picture."""
+        return super().warnings(md5, [q for q in questions if q.fields["picture"] == "yes"] or questions)
 
     def form(self, question: Question) -> Form:
         return YES_NO
@@ -61,6 +70,11 @@ class HallusionBench(Benchmark):
         figures = all_right("fAcc", verdicts, _key(*parts, "kind", "set", "figure"))
         questions = all_right("qAcc", verdicts, _key(*parts, "kind", "set", "question"))
         return average(name, [mean("aAcc", verdicts), figures, questions])
+
+    def kit_cells(self, question: Question) -> dict[str, Any]:
+        fields = question.fields
+        cells = {"index": f"hallusion_{question.id}", "category": fields["category"], "l2-category": fields["kind"]}
+        return cells | {"answer": question.answer.title()}
 
 
 def _key(*parts: str) -> Callable[[Verdict], str]:

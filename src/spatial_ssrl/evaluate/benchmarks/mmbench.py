@@ -5,6 +5,7 @@ question is right when all its rotations are. The public test table lacks answer
 OUT/predictions.tsv.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 from spatial_ssrl.evaluate.benchmark import Benchmark, choice_row
@@ -27,6 +28,13 @@ class MMBench(Benchmark):
         group = str(record.get("g_index") or int(record["index"]) % ROTATION)
         fields = {"group": group, "ability": record.get("l2-category", "")}
         return choice_row(record, pictures, cluster=group, fields=fields)
+
+    def warnings(self, md5: str, questions: Sequence[Question]) -> list[str]:
+        """Also of questions without all rotations of their options, as a table cut short has."""
+        rows = Counter(question.fields["group"] for question in questions)
+        short = {q.fields["group"] for q in questions if rows[q.fields["group"]] < len(q.choices)}
+        lacking = [f"{self.title}: {len(short)} of {len(rows)} questions lack rotations; is the table cut short?"]
+        return super().warnings(md5, questions) + (lacking if short else [])
 
     def metrics(self, verdicts: Sequence[Verdict]) -> list[Metric]:
         abilities = sorted({v.fields["ability"] for v in verdicts} - {""})

@@ -4,9 +4,10 @@ Data: github.com/Yuliang-Liu/MultimodalOCR, OCRBench.json, or VLMEvalKit's OCRBe
 of the answers, compared in lower case, for formulas in their own case and without spaces; the score counts of 1,000.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from spatial_ssrl.evaluate.benchmark import DIRECT_WORDS, Benchmark, Mode, Policy
+from spatial_ssrl.evaluate.download import Hub
 from spatial_ssrl.evaluate.question import Question
 from spatial_ssrl.evaluate.reading import Pictures, Record, as_list
 from spatial_ssrl.evaluate.vlmevalkit import last_box
@@ -20,14 +21,15 @@ class OCRBench(Benchmark):
 
     name = "ocrbench"
     title = "OCRBench"
-    files = ("OCRBench.tsv", "OCRBench.json")
+    files = ("OCRBench.tsv", "OCRBench.json", "OCRBench")
+    hub = Hub("echo840/OCRBench", ("data/test-*.parquet",))
     size = 1000
     direct: ClassVar[str] = DIRECT_WORDS
 
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:
         answers = tuple(str(a) for a in as_list(record["answers"] if "answers" in record else record["answer"]))
         images = pictures.of(record)
-        category = record["type"] if "type" in record else record["category"]
+        category = record.get("type") or record.get("question_type") or record["category"]
         identity = str(record.get("index", n))
         return Question(identity, record["question"], answers, (), category, images[0].digest, images)
 
@@ -47,6 +49,9 @@ class OCRBench(Benchmark):
     def score(self, answer: str, question: Question, policy: Policy) -> float:
         said = _comparable(answer, question.category)
         return float(any(_comparable(gold, question.category) in said for gold in question.answers))
+
+    def kit_cells(self, question: Question) -> dict[str, Any]:
+        return {"answer": repr(list(question.answers))}
 
 
 def _comparable(text: str, category: str) -> str:

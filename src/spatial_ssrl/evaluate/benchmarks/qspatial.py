@@ -10,8 +10,10 @@ import dataclasses
 import math
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from spatial_ssrl.evaluate.benchmark import Benchmark, Mode, Policy
+from spatial_ssrl.evaluate.download import Hub
 from spatial_ssrl.evaluate.metrics import Metric, mean
 from spatial_ssrl.evaluate.question import Question, Verdict
 from spatial_ssrl.evaluate.reading import Pictures, Record
@@ -31,7 +33,8 @@ class QSpatialPlus(Benchmark):
 
     name = "qspatial"
     title = "QSpatial+"
-    files = ("QSpatial_plus.tsv", "QSpatial_plus-*.parquet")
+    files = ("QSpatial_plus.tsv", "QSpatial_plus-*.parquet", "Q-Spatial-Bench/data/QSpatial_plus-*.parquet")
+    hub = Hub("andrewliao11/Q-Spatial-Bench", ("data/QSpatial_plus-*.parquet",))
     size = 101
     headline = "within factor 2"
     direct = "Answer with a number and its unit, and nothing else."
@@ -79,6 +82,9 @@ class QSpatialPlus(Benchmark):
             for v in verdicts
         ]
         return [mean(self.headline, verdicts), mean("within factor 1.5", near)]
+
+    def kit_cells(self, question: Question) -> dict[str, Any]:
+        return {"answer": repr((question.row["answer_value"], question.row["answer_unit"]))}
 
 
 def off_by(answer: str, gold: str) -> float:

@@ -7,6 +7,7 @@ RealWorldQA.tsv, where all are choice questions.
 import re
 
 from spatial_ssrl.evaluate.benchmark import Benchmark, Policy, choice_row
+from spatial_ssrl.evaluate.download import Hub
 from spatial_ssrl.evaluate.question import Question
 from spatial_ssrl.evaluate.reading import Pictures, Record
 from spatial_ssrl.grammar import YES_NO, Form, Letter, Text
@@ -20,7 +21,8 @@ class RealWorldQA(Benchmark):
 
     name = "realworldqa"
     title = "RealWorldQA"
-    files = ("RealWorldQA.tsv", "RealWorldQA")
+    files = ("RealWorldQA.tsv", "RealWorldQA", "RealworldQA")
+    hub = Hub("xai-org/RealworldQA", ("data/test-*.parquet",))
     size = 765
 
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:

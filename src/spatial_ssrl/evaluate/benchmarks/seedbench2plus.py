@@ -5,6 +5,7 @@ VLMEvalKit's SEEDBench2_Plus.tsv.
 """
 
 from spatial_ssrl.evaluate.benchmark import Benchmark, choice_row
+from spatial_ssrl.evaluate.download import Hub
 from spatial_ssrl.evaluate.question import Question
 from spatial_ssrl.evaluate.reading import Pictures, Record, letters
 
@@ -14,13 +15,14 @@ class SeedBench2Plus(Benchmark):
 
     name = "seedbench2plus"
     title = "SEED-Bench-2-Plus"
-    files = ("SEEDBench2_Plus.tsv", "SEED-Bench-2-plus-final.json")
+    files = ("SEEDBench2_Plus.tsv", "SEED-Bench-2-plus-text-rich.json", "SEED-Bench-2-plus/SEED-Bench-2-plus-text-rich.json")
+    hub = Hub("AILab-CVC/SEED-Bench-2-plus", ("SEED-Bench-2-plus-text-rich.json", "text_rich.zip"))
     size = 2277
 
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:
-        if "choice_a" not in record:
+        if "data_id" not in record:
             return choice_row(record, pictures)
-        choices = letters(record, ("choice_a", "choice_b", "choice_c", "choice_d"))
+        choices = letters({name.lower(): value for name, value in record.items()}, [f"choice_{k}" for k in "abcd"])
         images = pictures.of(record, "data_id")
         category = record.get("question_image_type") or record["data_id"].split("/")[0]
         return Question(

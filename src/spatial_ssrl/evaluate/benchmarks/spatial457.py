@@ -2,13 +2,18 @@
 
 Data: huggingface.co/datasets/RyanWW/Spatial457, questions/*.json, or VLMEvalKit's Spatial457.tsv. Scoring as in
 VLMEvalKit's utils/spatial457.py: equality after a few normalisations, or two vehicles of one family. 2,154 answers of the
-table were wrong until February 2026; VLMEvalKit listed the MD5 below in November 2025.
+table were wrong until February 2026; VLMEvalKit listed the MD5 below in November 2025 (and still in August 2026).
+
+Questions by level, L1 to L5_collision: 670, 4,995, 4,995, 3,534, 4,555, 1,837, 3,166 (alphaxiv.org/benchmarks, Spatial457;
+the first two and L4_pose also on the card of huggingface.co/datasets/RyanWW/Spatial457-v2). Whether VLMEvalKit's table has
+as many is not documented.
 """
 
 import re
 from typing import ClassVar
 
 from spatial_ssrl.evaluate.benchmark import DIRECT_WORDS, Benchmark, Mode, Policy
+from spatial_ssrl.evaluate.download import Hub
 from spatial_ssrl.evaluate.question import Question
 from spatial_ssrl.evaluate.reading import Pictures, Record
 from spatial_ssrl.evaluate.vlmevalkit import last_box
@@ -30,7 +35,9 @@ class Spatial457(Benchmark):
 
     name = "spatial457"
     title = "Spatial457"
-    files = ("Spatial457.tsv", "Spatial457")
+    files = ("Spatial457.tsv", "Spatial457/questions", "Spatial457")
+    hub = Hub("RyanWW/Spatial457", ("questions/*.json", "images/*"))
+    size = 23_752
     direct = DIRECT_WORDS
     faulty: ClassVar = {"1f24f5a7b2cadc3d33a8a66ecf92ca68": "this table has 2,154 wrong answers, mended in February 2026"}
 
@@ -38,10 +45,10 @@ class Spatial457(Benchmark):
         """`category` is the level; in the official form it is the name of the file."""
         images = pictures.of(record, "image_filename") if "image_filename" in record else pictures.of(record)
         level = record.get("category") or record["_file"].replace("2D", "2d")
-        answer = {True: "Yes", False: "No"}.get(record["answer"], record["answer"])
+        answer = {"True": "Yes", "False": "No"}.get(str(record["answer"]), str(record["answer"]))
         identity = record.get("index", f"{level}-{record.get('question_index', n)}-{n}")
         cluster = record.get("image_filename") or (images[0].digest if images else str(identity))
-        return Question(str(identity), record["question"], (str(answer),), (), level, cluster, images)
+        return Question(str(identity), record["question"], (answer,), (), level, cluster, images)
 
     def form(self, question: Question) -> Form:
         return Text()

@@ -7,6 +7,7 @@ or VLMEvalKit's SpatialEval.tsv. The subset is the first part of the id.
 import re
 
 from spatial_ssrl.evaluate.benchmark import Benchmark, choice_row
+from spatial_ssrl.evaluate.download import Hub
 from spatial_ssrl.evaluate.question import Question
 from spatial_ssrl.evaluate.reading import Pictures, Record
 from spatial_ssrl.grammar import Form, Letter
@@ -21,6 +22,7 @@ class SpatialEval(Benchmark):
     name = "spatialeval"
     title = "SpatialEval"
     files = ("SpatialEval.tsv", "SpatialEval")
+    hub = Hub("MilaWang/SpatialEval", ("vqa/test-*.parquet",))
     size = 4635
 
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:

@@ -8,6 +8,7 @@ right. A group is told by `qid`: eight characters name the question, `-flip` the
 from collections.abc import Sequence
 
 from spatial_ssrl.evaluate.benchmark import Benchmark, choice_row
+from spatial_ssrl.evaluate.download import Hub
 from spatial_ssrl.evaluate.metrics import Metric, all_right, mean
 from spatial_ssrl.evaluate.question import Question, Verdict
 from spatial_ssrl.evaluate.reading import Pictures, Record
@@ -18,7 +19,14 @@ class ThreeDSRBench(Benchmark):
 
     name = "3dsrbench"
     title = "3DSRBench"
-    files = ("3DSRBench.tsv", "3dsrbench_v1_vlmevalkit_circular.tsv", "3dsrbench_v1_vlmevalkit.tsv", "3dsrbench_v1.csv")
+    files = (
+        "3DSRBench.tsv",
+        "3DSRBench/3dsrbench_v1_vlmevalkit_circular.tsv",
+        "3dsrbench_v1_vlmevalkit_circular.tsv",
+        "3dsrbench_v1_vlmevalkit.tsv",
+        "3dsrbench_v1.csv",
+    )
+    hub = Hub("ccvl/3DSRBench", ("3dsrbench_v1_vlmevalkit_circular.tsv",))
     headline = "vanilla"
 
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:

@@ -5,8 +5,10 @@ Scoring as in its evaluate.py: the first standing letter A to D, in either case;
 """
 
 import re
+from typing import Any
 
 from spatial_ssrl.evaluate.benchmark import Benchmark, Mode
+from spatial_ssrl.evaluate.download import Hub
 from spatial_ssrl.evaluate.question import Question
 from spatial_ssrl.evaluate.reading import Pictures, Record, as_list
 
@@ -19,7 +21,8 @@ class ViewSpatial(Benchmark):
 
     name = "viewspatial"
     title = "ViewSpatial"
-    files = ("ViewSpatial-Bench.json", "ViewSpatialBench.tsv")
+    files = ("ViewSpatial-Bench.json", "ViewSpatialBench.tsv", "ViewSpatial-Bench/ViewSpatial-Bench.json")
+    hub = Hub("lidingm/ViewSpatial-Bench", ("ViewSpatial-Bench.json", "*.zip"))
     size = 5712
 
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:
@@ -41,6 +44,9 @@ class ViewSpatial(Benchmark):
     def reference(self, reply: str, question: Question, mode: Mode) -> str | None:
         """As official, in the last box up to its first brace; direct replies as they are."""
         return self.official(reply if mode == "direct" else plain_box(reply), question)
+
+    def kit_cells(self, question: Question) -> dict[str, Any]:
+        return {"candidates": question.row["choices"]}
 
 
 def plain_box(reply: str) -> str:

@@ -7,12 +7,13 @@ over eight tasks, relative directions averaged first. The paper of Spatial-SSRL 
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from spatial_ssrl.evaluate.benchmark import DIRECT_CHOICE, Benchmark, Mode, Policy
 from spatial_ssrl.evaluate.benchmarks.viewspatial import plain_box
+from spatial_ssrl.evaluate.download import Hub
 from spatial_ssrl.evaluate.metrics import Metric, mean, weighted
 from spatial_ssrl.evaluate.question import Question, Verdict
 from spatial_ssrl.evaluate.reading import Pictures, Record, as_list, letters
@@ -33,7 +34,8 @@ class VSIBench(Benchmark):
 
     name = "vsi-bench"
     title = "VSI-Bench"
-    files = ("VSI-Bench.tsv", "vsi_bench.json", "VSI-Bench")
+    files = ("VSI-Bench.tsv", "vsi_bench.json", "VSI-Bench/test.jsonl", "VSI-Bench")
+    hub = Hub("nyu-visionx/VSI-Bench", ("test.jsonl", "*.zip"))
     size = 5130
     headline = "micro"
     direct_number: ClassVar[str] = "Answer briefly and directly in one float number."
@@ -85,6 +87,10 @@ class VSIBench(Benchmark):
         weights = {c: 1 / len(tasks) / len(same) for same in tasks.values() for c in same}
         groups = [(weight, [v for v in verdicts if v.category == c]) for c, weight in weights.items()]
         return [mean(self.headline, verdicts), weighted("macro", groups)]
+
+    def kit_cells(self, question: Question) -> dict[str, Any]:
+        listed = [f"{chr(ord('A') + i)}. {choice}" for i, choice in enumerate(question.choices)]
+        return {"video": question.cluster, "candidates": repr(listed) if listed else ""}
 
 
 def mean_relative_accuracy(said: float, true: float, strict: bool = False) -> float:
