@@ -12,16 +12,20 @@ from spatial_ssrl.evaluate import BENCHMARKS, Settings, evaluate
 from spatial_ssrl.evaluate.backends import Decoding
 from spatial_ssrl.evaluate.backends.local import Local
 from spatial_ssrl.evaluate.backends.vllm import InProcess
+from spatial_ssrl.evaluate.results import split_samples
 from spatial_ssrl.evaluate.run import read_verdicts
 
 N = 6
-DAMAGED = 4
+LONG, DAMAGED = 3, 4
+CONTEXT = 1024
 
 
 @pytest.fixture
 def table(tmp_path):
-    """One of its pictures is cut short."""
-    choice_tsv(tmp_path / "BLINK.tsv", N, image=lambda i: encoded(i)[:400] if i == DAMAGED else encoded(i))
+    """One of its questions is longer than the model's context, and one of its pictures is cut short."""
+    question = lambda i: f"Which? {i} " + "word " * CONTEXT * (i == LONG)  # noqa: E731
+    image = lambda i: encoded(i)[:400] if i == DAMAGED else encoded(i)  # noqa: E731
+    choice_tsv(tmp_path / "BLINK.tsv", N, question=question, image=image)
     return tmp_path / "BLINK.tsv"
 
 
@@ -52,16 +56,18 @@ def test_vllm_says_what_transformers_says(table, tmp_path):
     os.environ |= {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
     vlm.prepare_torch()
     model = model_with_heads_of_32(tmp_path / "model")
-    served = InProcess(model, dtype="float32", enforce_eager=True, max_model_len=1024)
+    served = InProcess(model, dtype="float32", enforce_eager=True, max_model_len=CONTEXT)
     settings = Settings(mode="direct", decoding=Decoding(max_new_tokens=3))
     replies = {}
     for backend in (Local(model), served):
-        out = tmp_path / backend.name
-        results = evaluate(BENCHMARKS["blink"](), table, backend, out, settings, QUIET)
-        assert (results.errors, results.overall.n) == (1, N)
-        replies[backend.name] = [verdict.reply for verdict in read_verdicts(out)]
-        assert replies[backend.name][DAMAGED] is None
-    assert replies["vllm"] == replies["transformers"]
-    sampled = Settings(samples=2, decoding=Decoding(max_new_tokens=2000, temperature=1.0))
-    results = evaluate(BENCHMARKS["blink"](), table, served, tmp_path / "long", sampled, QUIET)
-    assert results.errors == 2 * N  # longer than the model's context: of each row, not of the run
+        evaluate(BENCHMARKS["blink"](), table, backend, tmp_path / backend.name, settings, QUIET)
+        replies[backend.name] = [verdict.reply for verdict in read_verdicts(tmp_path / backend.name)]
+    assert [i for i, reply in enumerate(replies["vllm"]) if reply is None] == [LONG, DAMAGED]
+    assert replies["transformers"][DAMAGED] is None
+    both = [pair for i, pair in enumerate(zip(*replies.values(), strict=True)) if i != LONG]
+    assert all(one == other for one, other in both)
+    sampled = Settings(samples=2, decoding=Decoding(max_new_tokens=16, temperature=1.0))
+    results = evaluate(BENCHMARKS["blink"](), table, served, tmp_path / "samples", sampled, QUIET)
+    first, second = split_samples(read_verdicts(tmp_path / "samples"))
+    assert results.errors == 4
+    assert [v.reply for v in first] != [v.reply for v in second]

@@ -100,13 +100,13 @@ def _by_category(runs: Sequence[Sequence[Verdict]]) -> Iterator[tuple[Metric, Me
 def differ(benchmark: str, first: Metric, second: Metric) -> Difference:
     """The difference of a metric over the same units. Raises MissingExtraError without scipy.
 
-    Where all resamples agree, the interval is widened by Wilson's limit of what none of that many clusters has shown.
+    Where all resamples agree, as many clusters as Wilson's limit allows unseen may have changed to the worst or the best.
     """
     one, other = bootstrap([first, second])
     low, high = np.percentile(other - one, TAILS)
     if high - low < ROUNDING:  # nothing varies: a few clusters, or no unit on which the two differ
         unseen = wilson(0, len(first.cluster_names))[1]
-        low, high = max(-1, low - unseen), min(1, high + unseen)
+        low, high = low - unseen * (1 + low), high + unseen * (1 - high)
     gained, lost, p = _mcnemar(first, second)
     spread = float((other - one).std(ddof=1))
     return Difference(
