@@ -82,6 +82,11 @@ SCHEMA = pa.schema(
     metadata={"huggingface": json.dumps({"info": {"features": _FEATURES}})},
 )
 
+_LEAVES = {"images": "images.list.element.path", "options": "options.list.element"}
+_TEXT = [_LEAVES.get(name, name) for name in Row.__annotations__]
+"""What compresses, and is looked for: all columns but the bytes of the pictures."""
+_COMPRESSION = {"images.list.element.bytes": "none"} | dict.fromkeys(_TEXT, "zstd")
+
 
 def row_id(seed: int, split: str, profile: str, task: str, variant: str, scene_id: str, k: int) -> str:
     """The id of the k-th row that a scene gives of a variant; unique within a dataset."""
@@ -91,7 +96,9 @@ def row_id(seed: int, split: str, profile: str, task: str, variant: str, scene_i
 def write_rows(rows: Sequence[Row], path: Path) -> None:
     """Write a shard under a temporary name of its own, then rename it: a file that exists is whole."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    with pq.ParquetWriter(temporary, SCHEMA, compression="zstd", write_page_index=True) as writer:
+    with pq.ParquetWriter(
+        temporary, SCHEMA, compression=_COMPRESSION, use_dictionary=_TEXT, write_statistics=_TEXT, write_page_index=True
+    ) as writer:
         for start in range(0, len(rows), ROW_GROUP):
             writer.write_table(pa.Table.from_pylist(list(rows[start : start + ROW_GROUP]), schema=SCHEMA))
     temporary.replace(path)

@@ -161,7 +161,9 @@ class Crop(Task[CropParams]):
     def _part(self, scene: Scene, box: Box, side: int) -> RGB:
         if side == CUE_SIDE and self.detail in (0, CUE_SIDE):
             return scene.thumbnail(box, CUE_SIDE)
-        part = scene.thumbnail(box, self.detail) if self.detail else take(scene.rgb, box)
+        if not self.detail:
+            return scene.part(box, side, side)
+        part = scene.thumbnail(box, self.detail)
         return thumbnail(part, side) if side == CUE_SIDE else resize(part, side, side)
 
     def render(self, scene: Scene, params: CropParams) -> list[RGB]:
