@@ -72,14 +72,19 @@ def find_regions(scene: Scene, half: int, badge: int) -> Regions | Drop:
     limits = depth_range(depth)
     if limits is None:
         return Drop("no depth range")
-    stride = half // 4 | 1  # odd, as the number of strides is, so that centres are pixels
-    strides = -(-(2 * half + 1) // stride) | 1
+    stride, strides = _lattice(2 * half + 1)
     margin, reach = mark_reach(half, badge), stride * strides // 2
     inner = depth[margin - reach : reach - margin, margin - reach : reach - margin]
     if min(inner.shape) < stride * strides:
         return Drop("picture too small for marks")
     nearest, farthest = (normalise(_slide(extreme, inner, stride, strides), *limits) for extreme in (np.minimum, np.maximum))
     return Regions(limits, margin, stride, nearest, farthest)
+
+
+def _lattice(side: int) -> tuple[int, int]:
+    """The widest stride, and how many of them, that make up a side or up to an eighth more; odd: centres are pixels."""
+    counts = {stride: -(-side // stride) | 1 for stride in range(1, side // 8 + 2, 2)}
+    return max((stride, count) for stride, count in counts.items() if stride * count <= side * 9 // 8)
 
 
 def _slide(extreme: Callable[[Depth, Depth], Depth], depth: Depth, stride: int, strides: int) -> Depth:
