@@ -23,6 +23,7 @@ from pathlib import Path
 RECIPE = """
 sources = ["synthetic:60?size=320x240"]
 n = 240
+profile = "paper"
 rows_per_shard = 10
 """
 Digests = dict[str, str]
