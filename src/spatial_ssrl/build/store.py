@@ -16,15 +16,15 @@ import platform
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from spatial_ssrl.build.plan import Plan
 from spatial_ssrl.build.shard import Shard
 from spatial_ssrl.errors import DatasetError
-from spatial_ssrl.row import write_rows
+from spatial_ssrl.row import Row, row_writer
 
 STATE = ".build"
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -55,15 +55,22 @@ def claim(plan: Plan, out: Path) -> Iterator[None]:
     """
     (out / STATE).mkdir(parents=True, exist_ok=True)
     with (out / STATE / "lock").open("a+") as lock:
-        _lock(lock, out)
+        alone = _lock(lock, out)
         _write(out / STATE / "fingerprint", plan.fingerprint)
         (out / "data").mkdir(exist_ok=True)
-        for left in (*out.glob("data/.*.tmp"), *out.glob(f"{STATE}/.*.tmp")):
-            left.unlink(missing_ok=True)
+        _sweep(out, alone)
         yield
+        _sweep(out, alone)
 
 
-def _lock(lock: TextIO, out: Path) -> None:
+def _sweep(out: Path, alone: bool) -> None:
+    """Delete the unfinished files that dead processes left, where no other run can be writing them."""
+    for left in (*out.glob("data/.*.tmp"), *out.glob(f"{STATE}/.*.tmp")) if alone else ():
+        left.unlink(missing_ok=True)
+
+
+def _lock(lock: TextIO, out: Path) -> bool:
+    """Whether the folder could be locked."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -72,21 +79,28 @@ def _lock(lock: TextIO, out: Path) -> None:
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
+        return False
     lock.truncate(0)
     print(f"process {os.getpid()} of {platform.node()}", file=lock, flush=True)
+    return True
 
 
-def finish_shard(out: Path, index: int, shards: int, shard: Shard) -> None:
-    """Write a shard's rows, a file a split, and then the account that marks the shard as finished."""
-    files = {}
-    for split in sorted({row["split"] for row in shard.rows}):
-        rows = [row for row in shard.rows if row["split"] == split]
-        path = out / "data" / f"{split}-{index:05d}-of-{shards:05d}.parquet"
-        write_rows(rows, path)
-        files[path.name] = {"rows": len(rows), **_facts(path)}
-    counts = Counter((row["split"], f"{row['task']}/{row['variant']}") for row in shard.rows)
-    account = {"counts": nest(counts), "drops": nest(shard.drops), "skipped": shard.skipped, "short": nest(shard.short)}
-    _write(_account(out, index), json.dumps({**account, "files": files}, sort_keys=True))
+def write_shard(shard: Shard, out: Path, shards: int) -> None:
+    """Write a shard's rows as they are made, a file a split, and then the account that marks it as finished."""
+    counts, paths, account = Counter[tuple[str, str]](), dict[str, Path](), shard.account
+    with ExitStack() as files:
+        writers: dict[str, Callable[[Row], None]] = {}
+        for row in shard:
+            split = row["split"]
+            if split not in writers:
+                paths[split] = out / "data" / f"{split}-{shard.index:05d}-of-{shards:05d}.parquet"
+                writers[split] = files.enter_context(row_writer(paths[split]))
+            writers[split](row)
+            counts[split, f"{row['task']}/{row['variant']}"] += 1
+    rows = {split: sum(inner.values()) for split, inner in nest(counts).items()}
+    told = {path.name: {"rows": rows[split], **_facts(path)} for split, path in paths.items()}
+    found = {"counts": nest(counts), "drops": nest(account.drops), "skipped": account.skipped, "short": nest(account.short)}
+    _write(_account(out, shard.index), json.dumps({**found, "files": told}, sort_keys=True))
 
 
 def unfinished(out: Path, shards: int) -> list[int]:
