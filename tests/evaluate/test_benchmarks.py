@@ -143,7 +143,10 @@ def test_a_picture_column_may_name_a_file_or_another_row(tmp_path):
 
 
 def test_damaged_tables_are_refused(tmp_path):
-    for name, content in (("a.json", "{"), ("b.parquet", "PAR1"), ("c.txt", "x"), ("d.jsonl", "{}\n{")):
+    contents = {"a.json": "{", "b.parquet": "PAR1", "c.txt": "x", "d.jsonl": "{}\n{"}
+    contents |= {"e.json": "[1, 2]", "f.json": '["a"]', "g.json": "5", "h.tsv": "index\tA\n0\tx\ty\n"}
+    contents |= {"i.json": '[{"index": 0, "question": "q", "A": "x", "image": 5}]'}
+    for name, content in contents.items():
         (tmp_path / name).write_text(content)
         with pytest.raises(DatasetError):
             BENCHMARKS["blink"]().read(tmp_path / name)
@@ -173,6 +176,17 @@ def test_a_table_cut_short_is_warned_of(tables):
     assert benchmark.warnings("", questions[:3]) == [
         "MMBench v1.1 EN: 1 of 2 questions lack rotations; is the table cut short?"
     ]
+
+
+@pytest.mark.parametrize(
+    ("gold_", "text", "right"),
+    [("Yes", "Yes, there is one.", True), ("No", "\\boxed{None}", True), ("No", "0", True), ("3", "\\boxed{3 buses}", True),
+     ("3", "There are three buses.", True), ("3", "2", False), ("Suv", "\\boxed{wagon}", True), ("red", "blue", False),
+     ("No", "Yes", False), ("Yes", "2", True)],
+)  # fmt: skip
+def test_spatial457_answers_may_have_words_around_them(gold_, text, right):
+    question = Question("1", "How?", (gold_,))
+    assert judged(BENCHMARKS["spatial457"](), question, text).accuracy == right
 
 
 def test_3dsrbench_groups(tables):
@@ -250,6 +264,16 @@ def test_hallusionbench_figures_are_over_questions_with_a_picture(tables):
     assert values["aAcc"] == values["fAcc"] == values["qAcc"] == pytest.approx(2 / 3)
     assert values["mean as in VLMEvalKit"] == pytest.approx((2 / 3 + 1 / 2 + 1 / 2) / 3)
     assert values["aAcc without picture"] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [("B", "B"), ("(B)", "B"), ("AB", None), ("It is (B)\n\n(A) or (B)", None),
+     ("First (A) then (B)\n\nThe answer is (A)", "A"), ("(A) or (B)", None), ("The answer is B", None)],
+)  # fmt: skip
+def test_blinks_own_rule(tables, text, parsed):
+    benchmark, _, _, questions = read(tables, "blink")[1]
+    assert judged(benchmark, questions[0], text, "official").parsed == parsed
 
 
 def test_the_papers_reading_has_the_papers_faults(tables):

@@ -59,6 +59,14 @@ def test_the_detectable_difference_is_found_four_times_in_five():
     assert 0.7 < np.mean(found) < 0.9
 
 
+def test_a_few_units_that_all_change_alike_prove_nothing():
+    found = differ("b", metric([0, 0]), metric([1, 1]))
+    assert (found.real, found.high) == (False, 1)
+    same = differ("b", metric([0, 1] * 50), metric([0, 1] * 50))
+    assert (same.low, same.high) == pytest.approx((-0.037, 0.037), abs=1e-3)
+    assert differ("b", metric([0] * 40), metric([1] * 40)).real
+
+
 def test_runs_are_compared_by_metric_and_category(runs):
     overall, macro, c0, c1 = compare(runs / "base", runs / "tuned")
     assert (overall.metric, overall.units, overall.difference) == ("accuracy", 40, 0.25)

@@ -9,8 +9,12 @@ import pytest
 
 from conftest import run_cli
 from evaluate.faults import FaultyServer
-from evaluate.miniatures import write_all, write_video
-from spatial_ssrl.evaluate import GENERAL, SPATIAL
+from evaluate.helpers import QUIET
+from evaluate.miniatures import choice_tsv, encoded, write_all, write_video
+from spatial_ssrl.evaluate import BENCHMARKS, GENERAL, SPATIAL, Settings, evaluate
+from spatial_ssrl.evaluate.backends import Decoding
+from spatial_ssrl.evaluate.backends.local import Local
+from spatial_ssrl.evaluate.run import read_verdicts
 
 pytest.importorskip("torch")
 pytest.importorskip("av")
@@ -79,6 +83,26 @@ def test_a_model_says_the_same_behind_a_faulty_server(tables, model, tmp_path):
         replies = [[json.loads(line)["reply"] for line in p.read_text().splitlines()] for p in (path, other)]
         assert replies[0] == replies[1]
         assert None not in replies[0]
+
+
+def test_a_damaged_picture_is_an_error_of_its_row(model, tmp_path):
+    for damaged in (encoded(0)[:400], base64.b64encode(b"no picture" * 20).decode()):
+        choice_tsv(tmp_path / "BLINK.tsv", 4, image=lambda i, damaged=damaged: damaged if i == 2 else encoded(i))
+        settings = Settings(decoding=Decoding(max_new_tokens=2))
+        results = evaluate(
+            BENCHMARKS["blink"](), tmp_path / "BLINK.tsv", Local(str(model)), tmp_path / "out", settings, QUIET
+        )
+        assert results.errors == 1
+
+
+def test_a_sample_asked_later_is_another(model, tmp_path):
+    choice_tsv(tmp_path / "BLINK.tsv", 4)
+    backend = Local(str(model))
+    for samples in (1, 2):
+        settings = Settings(samples=samples, decoding=Decoding(max_new_tokens=8, temperature=1.0))
+        evaluate(BENCHMARKS["blink"](), tmp_path / "BLINK.tsv", backend, tmp_path / "out", settings, QUIET)
+    replies = [verdict.reply for verdict in read_verdicts(tmp_path / "out")]
+    assert replies[:4] != replies[4:]
 
 
 def decode(url):

@@ -85,6 +85,11 @@ def test_a_page_of_one_run_is_cut_at_the_limit(runs, tmp_path):
     assert [kinds[1] for kinds in page.articles] == ["right", "wrong"] * 3 + ["right"]
 
 
+def test_a_page_is_of_one_run_or_two(runs, tmp_path):
+    with pytest.raises(DatasetError, match="one run or two; got 3"):
+        write_page(folders(runs)[:1] * 3, tmp_path / "page.html", 7)
+
+
 def test_runs_of_one_model_are_told_by_their_folders(runs, tmp_path):
     text = write_page([folders(runs)[0]] * 2, tmp_path / "page.html", 7).read_text()
     assert f"<b>{folders(runs)[0]}</b>" in text

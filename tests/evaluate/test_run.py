@@ -50,6 +50,8 @@ def test_scores_and_files(table, tmp_path):
     assert (results.overall.n, results.overall.correct, results.overall.unparsed) == (10, 5, 0)
     assert (results.overall.format, results.overall.chance) == (1, 0.5)
     assert Results.read(tmp_path / "out") == results
+    assert results.prompt.startswith("<image>Which? 0\nA. left\nB. right\nFirst reason")
+    assert results.scored_by.startswith("spatial-ssrl ")
     with (tmp_path / "out" / "predictions.tsv").open(newline="") as file:
         lines = list(csv.DictReader(file, delimiter="\t"))
     assert len(lines) == 10
@@ -118,6 +120,11 @@ def test_errors_stay_in_the_denominator_and_are_retried_on_demand(table, tmp_pat
     retry = Scripted(boxed("B"))
     results = run(table, retry, tmp_path / "out", retry_failed=True)
     assert (len(retry.asked), results.errors, results.overall.correct) == (5, 0, 10)
+
+
+def test_a_broken_surrogate_in_a_reply_is_survived(table, tmp_path):
+    run(table, Scripted(lambda p: "\ud83d \\boxed{A}"), tmp_path / "out")
+    assert "? \\boxed{A}" in (tmp_path / "out" / "predictions.tsv").read_text()
 
 
 def test_samples_have_a_mean_and_a_spread(table, tmp_path):

@@ -1,6 +1,7 @@
 """The commands that evaluate: eval, and what is made of its results."""
 
 import sys
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from spatial_ssrl.evaluate.results import Score
 
 app = typer.Typer()
+
+LONGEST_ERROR = 300
 
 
 class Backends(StrEnum):
@@ -107,8 +110,7 @@ def compare(
             str(d.units),
             f"{100 * d.first:.2f}",
             f"{100 * d.second:.2f}",
-            f"{100 * d.difference:+.2f}",
-            f"{100 * d.low:+.1f} to {100 * d.high:+.1f}",
+            f"{100 * d.difference:+.2f} ({100 * d.low:+.1f} to {100 * d.high:+.1f})",
             "" if d.p is None else f"{d.p:.2g}",
             f"{d.gained}, {d.lost}",
             f"{100 * d.detectable:.1f}",
@@ -116,8 +118,9 @@ def compare(
         ]
         for d in differences(first, second)
     ]
-    head = ["metric", "units", "A %", "B %", "B - A", "95%", "McNemar p", "gained, lost", "detectable", "unparsed %"]
+    head = ["metric", "units", "A %", "B %", "B - A (95%)", "p", "won, lost", "detectable", "unparsed %"]
     print_table(head, rows)
+    print("p: McNemar's exact test; won, lost: units that only B, only A has right")
     print("detectable: the smallest true difference, in points, that such a comparison finds with 80% power at 5%")
 
 
@@ -174,13 +177,16 @@ def _open_backend(model: str, base_url: str | None, backend: "Backends", concurr
 def run_benchmark(benchmark: "Benchmark", path: Path, source: "Backend", out: Path, settings: "Settings") -> "Results":
     """Ask a benchmark with a progress bar, and say what went wrong."""
     from spatial_ssrl.evaluate import evaluate
+    from spatial_ssrl.evaluate.run import read_verdicts
 
     with progress_bar(f"asking {benchmark.name}", "the same command goes on where it stopped") as progress:
         results = evaluate(benchmark, path, source, out, settings, progress)
     for warning in results.data.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if results.errors:
+        said, _ = Counter(v.error for v in read_verdicts(out) if v.error).most_common(1)[0]
         print(f"{results.errors} replies are errors and count as wrong; --retry-failed asks them again", file=sys.stderr)
+        print(f"the most common error: {said[:LONGEST_ERROR]}", file=sys.stderr)
     return results
 
 
@@ -189,7 +195,7 @@ def print_scores(results: dict[str, "Results"]) -> None:
     first = next(iter(results.values()))
     lines = [[r.overall, *r.scores] for r in results.values()]
     rows = [[scores[0].name, *_score_cells(scores)] for scores in zip(*lines, strict=True)]
-    head = [first.benchmark, "rows", "chance %", *(f"{name} % (95%), unparsed" for name in results)]
+    head = [f"{first.benchmark}, {first.mode}", "rows", "chance %", *(f"{name} % (95%), unparsed" for name in results)]
     print_table(head, rows[1:] + rows[:1])
 
 

@@ -21,7 +21,7 @@ from spatial_ssrl.evaluate.download import Hub
 from spatial_ssrl.evaluate.metrics import Metric, mean
 from spatial_ssrl.evaluate.question import Question, Verdict
 from spatial_ssrl.evaluate.reading import Pictures, Record, data_files, letters, plain_cells, read_records
-from spatial_ssrl.grammar import FORMAT_INSTRUCTION, Form, Letter, Reply
+from spatial_ssrl.grammar import FORMAT_INSTRUCTION, YES_NO, Form, Letter, Number, Reply, Text
 
 Policy = Literal["robust", "official", "reference"]
 Mode = Literal["direct", "reasoning"]
@@ -57,7 +57,7 @@ class Benchmark(ABC):
                 dataclasses.replace(self.question(record, pictures, n), row=plain_cells(record))
                 for n, record in enumerate(records)
             ]
-        except (KeyError, IndexError, ValueError) as error:
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
             raise DatasetError(
                 f"{path} is not a table of {self.title}: {error!r} in row with {sorted(records[0])}"
             ) from None
@@ -81,7 +81,7 @@ class Benchmark(ABC):
 
     @abstractmethod
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:
-        """The question of row `n`. Raises KeyError, IndexError or ValueError for a row of something else."""
+        """The question of row `n`. A row of something else raises what its missing or other cells raise."""
 
     def prompt(self, question: Question, mode: Mode) -> str:
         """The words put to the model, an `<image>` where a picture belongs."""
@@ -140,6 +140,13 @@ class Benchmark(ABC):
     def kit_cells(self, question: Question) -> dict[str, Any]:
         """What VLMEvalKit's table has beside, or in place of, the usual columns."""
         return {}
+
+
+def short_form(answer: str) -> Form:
+    """The form of a short answer: a number, yes or no, or another text."""
+    if answer.isdigit():
+        return Number()
+    return YES_NO if answer.lower() in ("yes", "no") else Text()
 
 
 def choice_row(record: Record, pictures: Pictures, **more: Any) -> Question:

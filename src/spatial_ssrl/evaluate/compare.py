@@ -12,10 +12,11 @@ import numpy as np
 
 from spatial_ssrl.errors import DatasetError, MissingExtraError
 from spatial_ssrl.evaluate.benchmarks import BENCHMARKS
-from spatial_ssrl.evaluate.metrics import TAILS, Metric, bootstrap, mean, over_samples
+from spatial_ssrl.evaluate.metrics import ROUNDING, TAILS, Metric, bootstrap, mean, over_samples
 from spatial_ssrl.evaluate.question import Verdict
 from spatial_ssrl.evaluate.results import RESULTS, Results, figures, split_samples
 from spatial_ssrl.evaluate.run import read_verdicts
+from spatial_ssrl.statistics import wilson
 
 POWER_80 = 1.959963984540054 + 0.8416212335729143
 """Normal quantiles of a two-sided 5% test and of 80% power."""
@@ -97,12 +98,17 @@ def _by_category(runs: Sequence[Sequence[Verdict]]) -> Iterator[tuple[Metric, Me
 
 
 def differ(benchmark: str, first: Metric, second: Metric) -> Difference:
-    """The difference of a metric over the same units. Raises MissingExtraError without scipy."""
-    values = bootstrap([first, second])
-    alone = len(first.cluster_names) == 1  # one picture says nothing of others
-    low, high = (-1.0, 1.0) if alone else np.percentile(values[1] - values[0], TAILS)
+    """The difference of a metric over the same units. Raises MissingExtraError without scipy.
+
+    Where all resamples agree, as many clusters as Wilson's limit allows unseen may have changed to the worst or the best.
+    """
+    one, other = bootstrap([first, second])
+    low, high = np.percentile(other - one, TAILS)
+    if high - low < ROUNDING:  # nothing varies: a few clusters, or no unit on which the two differ
+        unseen = wilson(0, len(first.cluster_names))[1]
+        low, high = low - unseen * (1 + low), high + unseen * (1 - high)
     gained, lost, p = _mcnemar(first, second)
-    spread = float((values[1] - values[0]).std(ddof=1))
+    spread = float((other - one).std(ddof=1))
     return Difference(
         benchmark=benchmark,
         metric=first.name,
@@ -114,7 +120,7 @@ def differ(benchmark: str, first: Metric, second: Metric) -> Difference:
         p=p,
         gained=gained,
         lost=lost,
-        detectable=POWER_80 * spread if spread else float("nan"),
+        detectable=POWER_80 * spread if spread > ROUNDING else float("nan"),
     )
 
 

@@ -18,6 +18,8 @@ RESAMPLES = 2000
 CHUNK = 4_000_000
 """Cluster weights held at a time."""
 TAILS = (2.5, 97.5)
+ROUNDING = 1e-9
+"""Resamples that differ by less agree."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Metric:
             return wilson(round(float(self.parts[0].scores.sum())), self.n)
         values = bootstrap([self])[0]
         low, high = np.percentile(values, TAILS)
-        if high - low > 0:
+        if high - low > ROUNDING:
             return float(low), float(high)
         clusters = len(self.cluster_names)
         return wilson(self.value * clusters, clusters)

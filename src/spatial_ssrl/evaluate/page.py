@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from PIL import Image
-
 from spatial_ssrl.errors import DatasetError, MissingExtraError
-from spatial_ssrl.evaluate.backends.media import data_url
+from spatial_ssrl.evaluate.backends.media import data_url, decoded
 from spatial_ssrl.evaluate.benchmark import Benchmark
 from spatial_ssrl.evaluate.benchmarks import BENCHMARKS
 from spatial_ssrl.evaluate.benchmarks.pretext import Pretext
@@ -65,6 +63,8 @@ def write_page(runs: Sequence[Path], out: Path, limit: int) -> Path:
         from jinja2 import Environment, StrictUndefined
     except ImportError:
         raise MissingExtraError("jinja2", "eval") from None
+    if len(runs) not in (1, 2):
+        raise DatasetError(f"a page shows one run or two; got {len(runs)}")
     results = [Results.read(run) for run in runs]
     if len({(r.benchmark, r.rows) for r in results}) > 1:
         raise DatasetError(
@@ -89,7 +89,7 @@ def write_page(runs: Sequence[Path], out: Path, limit: int) -> Path:
         split=split_thought,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page, encoding="utf-8")
+    out.write_text(page, encoding="utf-8", errors="replace")
     return out
 
 
@@ -106,12 +106,12 @@ def _illustrated(entry: Entry, prompt: str) -> Entry:
     shown = []
     for picture in entry.question.images[:PICTURES]:
         try:
-            with Image.open(io.BytesIO(picture.data)) as image:
-                image.thumbnail((SIDE, SIDE))
-                stream = io.BytesIO()
-                image.convert("RGB").save(stream, "WEBP", quality=QUALITY, method=2)
-                shown.append(data_url(stream.getvalue()))
-        except (DatasetError, OSError):
+            image = decoded(picture.data)
+            image.thumbnail((SIDE, SIDE))
+            stream = io.BytesIO()
+            image.convert("RGB").save(stream, "WEBP", quality=QUALITY, method=2)
+            shown.append(data_url(stream.getvalue()))
+        except DatasetError:
             continue
     return Entry(entry.question, prompt, entry.verdicts, shown, len(entry.question.images) - len(shown))
 

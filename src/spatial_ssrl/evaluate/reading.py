@@ -27,9 +27,9 @@ LONGEST_REFERENCE = 64
 def read_records(path: Path) -> list[Record]:
     """The rows of a file, or of the files of a folder in order of name; empty cells are left out.
 
-    Each gets `_file`, the name of its file without suffix. Raises DatasetError for a form that is not known.
+    Each gets `_file`, the name of its file without suffix. Raises DatasetError for other forms and for damaged files.
     """
-    return [{**record, "_file": file.stem} for file in data_files(path) for record in map(_without_gaps, _read(file))]
+    return [{**_without_gaps(record, file), "_file": file.stem} for file in data_files(path) for record in _read(file)]
 
 
 def data_files(path: Path) -> list[Path]:
@@ -63,21 +63,24 @@ def _read(file: Path) -> Iterator[Record]:
                 yield from map(json.loads, filter(str.strip, file.read_text(encoding="utf-8").split("\n")))
             case ".json":
                 content = json.loads(file.read_text(encoding="utf-8"))
-                yield from content if isinstance(content, list) else _longest_list(content)
+                yield from _longest_list(content) if isinstance(content, Mapping) else content
             case _:
                 import pyarrow.parquet as pq
 
                 with pq.ParquetFile(file) as table:
                     for batch in table.iter_batches(batch_size=64):
                         yield from batch.to_pylist()
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, TypeError, ValueError, csv.Error) as error:
         raise DatasetError(f"{file} cannot be read: {error}; fetch it again") from None
 
 
 def _read_separated(file: Path, separator: str) -> Iterator[Record]:
     csv.field_size_limit(sys.maxsize)
     with file.open(encoding="utf-8", newline="") as stream:
-        yield from csv.DictReader(stream, delimiter=separator)
+        for record in csv.DictReader(stream, delimiter=separator):
+            if None in record:
+                raise ValueError(f"more cells than columns in the row that begins {next(iter(record.values()))!r}")
+            yield record
 
 
 def _longest_list(content: Mapping[str, Any]) -> list[Record]:
@@ -85,7 +88,11 @@ def _longest_list(content: Mapping[str, Any]) -> list[Record]:
     return max((value for value in content.values() if isinstance(value, list)), key=len, default=[])
 
 
-def _without_gaps(record: Record) -> Record:
+def _without_gaps(record: Record, file: Path) -> Record:
+    if not isinstance(record, Mapping):
+        raise DatasetError(
+            f"{file} holds {record!r:.60} where a row with named cells is expected; is it a benchmark's table?"
+        )
     return {name: value for name, value in record.items() if value is not None and value != "" and value == value}
 
 

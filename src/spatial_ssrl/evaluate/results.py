@@ -86,6 +86,10 @@ class Results(Strict):
     mode: Mode
     policy: Policy
     decoding: dict[str, Any]
+    prompt: str = ""
+    """What the first question was asked with."""
+    scored_by: str = ""
+    """Package and version."""
     errors: int
     """Replies that are errors, such as a server that could not be reached."""
     metrics: tuple[Figure, ...]

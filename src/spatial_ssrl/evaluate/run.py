@@ -11,6 +11,7 @@ import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,8 @@ def summarise(
         mode=settings.mode,
         policy=settings.policy,
         decoding=decoding,
+        prompt=benchmark.prompt(questions[0], settings.mode),
+        scored_by=f"spatial-ssrl {version('spatial-ssrl')}",
         errors=sum(v.error is not None for v in verdicts),
         metrics=tuple(figure(metric, samples) for metric, samples in figures(benchmark, verdicts)),
         **score_tables(verdicts, questions, benchmark),
@@ -211,7 +214,7 @@ def write_predictions(path: Path, benchmark: Benchmark, questions: Sequence[Ques
     replies = {v.id: v.reply or "" for v in verdicts if v.sample == 0}
     replies |= {i: f"{text} " for i, text in replies.items() if text.strip("#<>-").lower() in MISSING}
     rows = [{**benchmark.kit_row(question), "prediction": replies[question.id]} for question in questions]
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), delimiter="\t")
         writer.writeheader()
         writer.writerows(rows)

@@ -19,7 +19,7 @@ def plan(suite: str, folder: Path, data: Path | None, split: str, download: bool
     "all") leaves out what is not there. Raises DatasetError for an unknown name, a missing table, or when nothing is left.
     """
     planned: list[Planned] = [(Pretext(split), data)] if data else []
-    for item in filter(None, suite.split(",")):
+    for item in _items(suite):
         name, _, path = item.partition("=")
         if name in GROUPS:
             planned += [(kind(), found) for kind in GROUPS[name] if (found := find(kind, folder, download))]
@@ -35,7 +35,7 @@ def plan(suite: str, folder: Path, data: Path | None, split: str, download: bool
 
 def left_out(suite: str, folder: Path) -> list[str]:
     """Titles of the benchmarks that the groups of a suite name and `folder` holds no table of."""
-    kinds = [kind for item in suite.split(",") for kind in GROUPS.get(item, ())]
+    kinds = [kind for item in _items(suite) for kind in GROUPS.get(item, ())]
     return [kind.title for kind in kinds if find(kind, folder) is None]
 
 
@@ -49,6 +49,10 @@ def find(kind: type[Benchmark], folder: Path, download: bool = False) -> Path | 
         kind.hub.fetch(folder)
         return find(kind, folder)
     return found
+
+
+def _items(suite: str) -> list[str]:
+    return [item.strip() for item in suite.split(",") if item.strip()]
 
 
 def _must_find(kind: type[Benchmark], folder: Path, download: bool) -> Path:

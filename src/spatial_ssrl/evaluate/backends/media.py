@@ -19,23 +19,32 @@ MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "
 def encoded(prompt: Prompt, frames: int) -> tuple[str, list[bytes]]:
     """Text and encoded pictures of a prompt; a video is shown as at most `frames` pictures in front.
 
-    Raises DatasetError for a picture or video that cannot be read.
+    Raises DatasetError for a picture or video that cannot be read, and where the text has places for more or fewer pictures.
     """
-    if prompt.video is None:
-        return prompt.text, [picture.data for picture in prompt.images]
-    shown = [jpeg(frame) for frame in read_frames(prompt.video, frames)]
-    return "<image>" * len(shown) + prompt.text, shown
+    if prompt.video is not None:
+        shown = [jpeg(frame) for frame in read_frames(prompt.video, frames)]
+        return "<image>" * len(shown) + prompt.text, shown
+    if (places := prompt.text.count("<image>")) != len(prompt.images):
+        raise DatasetError(f"the question has {len(prompt.images)} pictures and {places} places for them; mend its row")
+    return prompt.text, [picture.data for picture in prompt.images]
+
+
+def decoded(data: bytes) -> Image.Image:
+    """A whole picture. Raises DatasetError for bytes that are none."""
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+    except Exception as error:  # decoders of damaged files raise whatever they stumble over
+        raise DatasetError(f"a picture of the benchmark is damaged: {error}; fetch the data again") from None
+    return image
 
 
 def data_url(data: bytes) -> str:
     """An encoded picture as a URL that holds it. Raises DatasetError for bytes that are no picture."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            known = image.format in MEDIA_TYPES
-            sent, kind = (data, MEDIA_TYPES[str(image.format)]) if known else (jpeg(image.convert("RGB")), "image/jpeg")
-            return f"data:{kind};base64,{base64.b64encode(sent).decode()}"
-    except OSError as error:
-        raise DatasetError(f"a picture of the benchmark is damaged: {error}; fetch the data again") from None
+    image = decoded(data)
+    known = image.format in MEDIA_TYPES
+    sent, kind = (data, MEDIA_TYPES[str(image.format)]) if known else (jpeg(image.convert("RGB")), "image/jpeg")
+    return f"data:{kind};base64,{base64.b64encode(sent).decode()}"
 
 
 def jpeg(image: Image.Image) -> bytes:
@@ -62,5 +71,7 @@ def read_frames(path: Path, count: int) -> Iterator[Image.Image]:
             for i, frame in enumerate(video.decode(video=0)):
                 if i in wanted:
                     yield frame.to_image()  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as error:
+        if total == 0:
+            raise ValueError("no frames")
+    except (IndexError, OSError, ValueError) as error:
         raise DatasetError(f"{path} cannot be read as a video: {error}; fetch it again") from None

@@ -29,9 +29,14 @@ FATAL = (401, 403, 404)
 
 
 class Server:
-    """A model behind a base URL such as http://localhost:8000/v1; the key is taken from OPENAI_API_KEY."""
+    """A model behind a base URL such as http://localhost:8000/v1; the key is taken from OPENAI_API_KEY.
+
+    Raises ServerError for a base URL of another form.
+    """
 
     def __init__(self, model: str, base_url: str, concurrency: int = 16, timeout: float = 600, retries: int = 6) -> None:
+        if not base_url.startswith(("http://", "https://")):
+            raise ServerError(f"no base URL: {base_url!r}; expected one such as http://localhost:8000/v1")
         self.model, self.base_url, self.concurrency = model, base_url, concurrency
         self.settings: dict[str, Any] = {"timeout": timeout, "max_retries": retries}
         self.name = f"server {base_url}"
@@ -68,15 +73,19 @@ class Server:
                         done.put_nowait(error)
 
             workers = [asyncio.create_task(work()) for _ in range(self.concurrency)]
-            lost = 0
+            lost: list[Outcome] = []
             try:
                 for _ in prompts:
                     outcome = await done.get()
                     if isinstance(outcome, Exception):
                         raise outcome
-                    lost += (outcome.error or "").startswith("APIConnectionError")
-                    if not self.answered and lost >= self.concurrency:
+                    if self.answered or not (outcome.error or "").startswith("APIConnectionError"):
+                        yield outcome
+                        continue
+                    lost.append(outcome)
+                    if len(lost) >= min(self.concurrency, len(prompts)) and await self._nobody_listens():
                         raise ServerError(f"nobody answers at {self.base_url}: {outcome.error}; is the server up?")
+                for outcome in lost:
                     yield outcome
             finally:
                 for worker in workers:
@@ -113,8 +122,10 @@ class Server:
 
     async def _away(self, error: Any) -> bool:
         """Whether nobody listens at the address, or a proxy there says so."""
-        if (status := getattr(error, "status_code", None)) is not None:
-            return status in AWAY
+        status = getattr(error, "status_code", None)
+        return await self._nobody_listens() if status is None else status in AWAY
+
+    async def _nobody_listens(self) -> bool:
         url = urlsplit(self.base_url)
         try:
             async with asyncio.timeout(CONNECT):

@@ -1,5 +1,6 @@
-"""vLLM in this process; a GPU is needed, and the package is not among the extras."""
+"""vLLM in this process. It wants a GPU, or the build for CPUs; `pip install 'spatial-ssrl[vllm]'` brings it."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ BATCH = 256
 
 
 class InProcess:
-    """A model folder or hub name; `settings` go to vllm.LLM."""
+    """A model folder or hub name, loaded once, when it is first asked; `settings` go to vllm.LLM."""
 
     name = "vllm"
 
@@ -24,26 +25,42 @@ class InProcess:
         self.model, self.settings = model, settings
         self.identity: dict[str, Any] = {"model": model, "model_files": fingerprint(Path(model))}
 
+    @functools.cached_property
+    def _engine(self) -> Any:
+        vlm.require("vllm", "vllm")
+        vlm.prepare_torch()
+        from vllm import LLM
+
+        return LLM(self.model, **self.settings)
+
     def ask(self, prompts: Sequence[Prompt], decoding: Decoding) -> Iterator[Outcome]:
         """Outcomes batch by batch. Raises MissingExtraError without vLLM."""
-        vlm.require("vllm", "vllm")
-        from vllm import LLM, SamplingParams
+        engine = self._engine
+        from vllm import SamplingParams
 
-        engine = LLM(self.model, limit_mm_per_prompt={"image": decoding.frames}, **self.settings)
         for start in range(0, len(prompts), BATCH):
-            messages: dict[int, Any] = {}
+            asked: list[tuple[int, Any, Any]] = []
             for place, prompt in enumerate(prompts[start : start + BATCH], start):
+                seed = decoding.seed + prompt.sample
+                how = SamplingParams(max_tokens=decoding.max_new_tokens, temperature=decoding.temperature, seed=seed)
                 try:
-                    messages[place] = message(*encoded(prompt, decoding.frames))
+                    asked.append((place, message(*encoded(prompt, decoding.frames)), how))
                 except DatasetError as error:
                     yield Outcome(place, None, str(error))
-            how = [
-                SamplingParams(
-                    max_tokens=decoding.max_new_tokens,
-                    temperature=decoding.temperature,
-                    seed=decoding.seed + prompts[place].sample,
-                )
-                for place in messages
-            ]
-            done = engine.chat(list(messages.values()), how, use_tqdm=False)
-            yield from (Outcome(place, one.outputs[0].text) for place, one in zip(messages, done, strict=True))
+            yield from _outcomes(engine, asked)
+
+
+def _outcomes(engine: Any, asked: Sequence[tuple[int, Any, Any]]) -> Iterator[Outcome]:
+    """Of one call; where vLLM refuses a prompt, such as one that is too long, of a call for each."""
+    if not asked:
+        return
+    places, messages, how = map(list, zip(*asked, strict=True))
+    try:
+        done = engine.chat(messages, how, use_tqdm=False)
+        yield from (Outcome(place, one.outputs[0].text) for place, one in zip(places, done, strict=True))
+    except ValueError as error:
+        if len(asked) == 1:
+            yield Outcome(places[0], None, f"{type(error).__name__}: {error}")
+        else:
+            for one in asked:
+                yield from _outcomes(engine, [one])

@@ -13,7 +13,7 @@ from spatial_ssrl.evaluate.metrics import Metric, average, mean
 from spatial_ssrl.evaluate.question import Question, Verdict
 from spatial_ssrl.evaluate.reading import Pictures, Record
 
-LETTERS = "ABCDE"
+LETTERS = tuple("ABCDE")
 
 
 class Blink(Benchmark):
@@ -40,7 +40,7 @@ class Blink(Benchmark):
         """Alone as A or (A); the one bracketed letter of the last paragraph, else of the whole reply."""
         letters = [f"({letter})" for letter in LETTERS[: len(question.choices)]]
         if reply.strip() in LETTERS or reply in letters:
-            return reply.strip("() \n") or None
+            return reply.strip("() \n")
         for text in (reply.rpartition("\n\n")[2], reply):
             found = set(letters) & set(text.split())
             if len(found) == 1 and set(letters) & set(reply.split()):

@@ -1,7 +1,7 @@
 """Held-out rows of our own: the rows that `spatial-ssrl build` made, one split of them.
 
-All policies read them as the reward does: the last box outside the thinking, by the row's grammar. There is no direct
-prompt: a row's problem states the form of its answer, and the box is part of the training.
+All policies read them as the reward does: the last box outside the thinking, by the row's grammar. The direct prompt asks
+for the box alone: a row's problem states the form of its answer.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 from spatial_ssrl.evaluate.benchmark import Benchmark, Mode, Policy
 from spatial_ssrl.evaluate.question import Picture, Question
 from spatial_ssrl.evaluate.reading import Pictures, Record
-from spatial_ssrl.grammar import FORMAT_INSTRUCTION, Form, Grammar, Reply
+from spatial_ssrl.grammar import INSTRUCTIONS, Form, Grammar, Reply
 from spatial_ssrl.row import read_rows, split_files
 
 
@@ -43,7 +43,7 @@ class Pretext(Benchmark):
         )
 
     def prompt(self, question: Question, mode: Mode) -> str:
-        return f"{question.text}\n{FORMAT_INSTRUCTION}"
+        return f"{question.text}\n{INSTRUCTIONS['boxed' if mode == 'direct' else 'think']}"
 
     def form(self, question: Question) -> Form:
         return Grammar.from_spec(question.fields["grammar"])

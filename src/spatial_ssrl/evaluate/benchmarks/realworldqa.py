@@ -6,11 +6,11 @@ RealWorldQA.tsv, where all are choice questions.
 
 import re
 
-from spatial_ssrl.evaluate.benchmark import Benchmark, Policy, choice_row
+from spatial_ssrl.evaluate.benchmark import Benchmark, Policy, choice_row, short_form
 from spatial_ssrl.evaluate.download import Hub
 from spatial_ssrl.evaluate.question import Question
 from spatial_ssrl.evaluate.reading import Pictures, Record
-from spatial_ssrl.grammar import YES_NO, Form, Letter, Text
+from spatial_ssrl.grammar import Form, Letter
 
 _OPTION = re.compile(r"^([A-H])\. (.+)$", re.MULTILINE)
 _HOW = re.compile(r"\n[^\n]*Please answer directly[^\n]*$")
@@ -34,9 +34,7 @@ class RealWorldQA(Benchmark):
         return Question(str(n), _OPTION.sub("", text).rstrip(), (record["answer"],), choices, "", str(n), images)
 
     def form(self, question: Question) -> Form:
-        if question.choices:
-            return Letter(len(question.choices))
-        return YES_NO if question.answer.lower() in ("yes", "no") else Text()
+        return Letter(len(question.choices)) if question.choices else short_form(question.answer)
 
     def score(self, answer: str, question: Question, policy: Policy) -> float:
         return float(answer.lower() == question.answer.lower())

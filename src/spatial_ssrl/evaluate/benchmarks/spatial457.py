@@ -1,8 +1,9 @@
 """Spatial457 (arXiv 2502.08636): attributes, positions, poses and collisions in rendered scenes, seven levels.
 
 Data: huggingface.co/datasets/RyanWW/Spatial457, questions/*.json, or VLMEvalKit's Spatial457.tsv. Scoring as in
-VLMEvalKit's utils/spatial457.py: equality after a few normalisations, or two vehicles of one family. 2,154 answers of the
-table were wrong until February 2026; VLMEvalKit listed the MD5 below in November 2025 (and still in August 2026).
+VLMEvalKit's utils/spatial457.py: equality after a few normalisations, or two vehicles of one family. As there, the prompt
+lists the words of answers. 2,154 answers of the table were wrong until February 2026; VLMEvalKit listed the MD5 below in
+November 2025 (and still in August 2026).
 
 Questions by level, L1 to L5_collision: 670, 4,995, 4,995, 3,534, 4,555, 1,837, 3,166 (alphaxiv.org/benchmarks, Spatial457;
 the first two and L4_pose also on the card of huggingface.co/datasets/RyanWW/Spatial457-v2). Whether VLMEvalKit's table has
@@ -12,12 +13,12 @@ as many is not documented.
 import re
 from typing import ClassVar
 
-from spatial_ssrl.evaluate.benchmark import DIRECT_WORDS, Benchmark, Mode, Policy
+from spatial_ssrl.evaluate.benchmark import DIRECT_WORDS, Benchmark, Mode, Policy, short_form
 from spatial_ssrl.evaluate.download import Hub
 from spatial_ssrl.evaluate.question import Question
 from spatial_ssrl.evaluate.reading import Pictures, Record
 from spatial_ssrl.evaluate.vlmevalkit import last_box
-from spatial_ssrl.grammar import NUMBER_WORDS, Form, Text
+from spatial_ssrl.grammar import NUMBER_WORDS, Form, Reply, Text
 
 FAMILIES = (
     {"suv", "wagon", "minivan", "sedan", "truck", "addi", "car"},
@@ -27,6 +28,13 @@ FAMILIES = (
     {"road", "utility", "mountain", "tandem", "bicycle"},
 )
 NUMBERS = {word: str(value) for value, word in enumerate(NUMBER_WORDS[:11])}
+TERMS = (
+    "The answer is a size (small, large), a colour (gray, blue, purple, brown, green, cyan, red, yellow), a direction "
+    "(left, right, front, back), a shape (airliner, biplane, fighter, jet; minivan, sedan, suv, truck, wagon; articulated "
+    "bus, double bus, regular bus, school bus; chopper, cruiser, dirtbike, scooter; mountain bike, road bike, tandem bike, "
+    "utility bike), a whole number, Yes or No."
+)
+"""The words that answers are written in."""
 _ANSWER = [re.compile(p) for p in (r"Answer': '(.*?)'", r'Answer": "(.*?)"', r"Answer': (\d)")]
 
 
@@ -50,8 +58,15 @@ class Spatial457(Benchmark):
         cluster = record.get("image_filename") or (images[0].digest if images else str(identity))
         return Question(str(identity), record["question"], (answer,), (), level, cluster, images)
 
+    def stem(self, question: Question) -> str:
+        return f"{super().stem(question)}\n{TERMS}"
+
     def form(self, question: Question) -> Form:
         return Text()
+
+    def robust(self, reply: Reply, question: Question) -> str | None:
+        """A number, yes or no, also with words around it; where that is not said, or not asked for, a short text."""
+        return reply.read(short_form(question.answer)) or super().robust(reply, question)
 
     def official(self, reply: str, question: Question) -> str | None:
         """The `Answer` of the JSON that its prompt asks for; the whole reply where there is none."""

@@ -69,7 +69,7 @@ class VSIBench(Benchmark):
 
     def reference(self, reply: str, question: Question, mode: Mode) -> str | None:
         """The last box up to its first brace, or a direct reply as it is: a letter alone, else what float() takes."""
-        said = reply if mode == "direct" else plain_box(reply)
+        said = reply.strip() if mode == "direct" else plain_box(reply)
         if len(said) == 1 and said.isalpha():
             return said.upper()
         return said if _number(said) is not None else None
@@ -97,7 +97,7 @@ def mean_relative_accuracy(said: float, true: float, strict: bool = False) -> fl
     """The share of ten thresholds t, 0.50 to 0.95, for which the relative error is at most (strict: less than) 1 - t."""
     error = abs(said - true) / true if true else abs(said - true)
     if strict:
-        return sum(error < 1 - (0.5 + i * 0.05) for i in range(20)) / 10
+        return sum(error < 1 - (0.5 + i * 0.05) for i in range(10)) / 10
     return float((error <= 1 - THRESHOLDS).mean())
 
 
