@@ -25,7 +25,7 @@ def build(
         list[str] | None,
         typer.Argument(metavar="SOURCE...", help="A folder of images, or layout:path; see `spatial-ssrl sources`."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the dataset.")] = Path("puzzles"),
+    out: Annotated[str, typer.Option(help="Folder or URL for the dataset.")] = "puzzles",
     recipe: Annotated[Path | None, typer.Option(help="TOML recipe; the options below override it.")] = None,
     n: Annotated[int | None, typer.Option(help="Rows in all splits together.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all draws.")] = None,
@@ -120,7 +120,7 @@ def export(
     print(f"{sum(done.rows.values())} rows ({', '.join(done.rows)}) in {out}\nnext: {done.command}")
 
 
-def build_rows(recipe: Path | None, flags: dict[str, Any], out: Path, workers: int, **settings: Any) -> None:
+def build_rows(recipe: Path | None, flags: dict[str, Any], out: str | Path, workers: int, **settings: Any) -> None:
     """Build a dataset with a progress bar, and print what it holds."""
     from spatial_ssrl import build as room
 
