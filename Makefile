@@ -6,7 +6,7 @@ IMAGES ?=
 VLMEVAL_NEEDS := pandas tqdm openpyxl num2words tabulate requests validators python-dotenv portalocker termcolor \
   matplotlib huggingface_hub json_repair sty timeout-decorator
 
-.PHONY: demo test test-verl test-swift test-llamafactory test-vlmeval test-verifiers lint bench picture clean
+.PHONY: demo test test-verl test-swift test-llamafactory test-vlmeval test-verifiers test-s3 lint bench picture clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -65,6 +65,16 @@ test-vlmeval: .venv-vlmeval/.installed
 
 test-verifiers: .venv-verifiers/.installed
 	.venv-verifiers/bin/python -m pytest -W default tests/streaming/test_verifiers.py
+
+# Its packages want an older python-dateutil.
+.venv-s3/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-s3
+	.venv-s3/bin/python -m pip install --quiet --editable '.[remote]' s3fs 'moto[s3]' flask flask-cors beartype pytest \
+	    pytest-timeout
+	touch $@
+
+test-s3: .venv-s3/.installed
+	.venv-s3/bin/python -m pytest -W default tests/build/test_stores.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, Union
 
 from spatial_ssrl.errors import DatasetError, MissingExtraError, SpatialSSRLError
 from spatial_ssrl.rng import digest
@@ -19,7 +19,7 @@ from spatial_ssrl.sources.files import is_url
 if TYPE_CHECKING:
     from upath import UPath
 
-Place: TypeAlias = "Path | UPath"
+Place = Union[Path, "UPath"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -81,6 +81,6 @@ def _told(url: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise DatasetError(
-            f"cannot write in {url}: {type(error).__name__}: {error}; once that is mended, the same command goes on from the "
-            "shards that are finished"
+            f"cannot write in {url}: {type(error).__name__}: {error}; once that is mended, the same command goes on from "
+            "the finished shards"
         ) from None

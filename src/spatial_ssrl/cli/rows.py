@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from spatial_ssrl.cli.console import print_table, progress_bar
+from spatial_ssrl.cli.console import folder_here, print_table, progress_bar
 
 if TYPE_CHECKING:
     from spatial_ssrl.audit import Audit
@@ -47,7 +47,8 @@ def build(
     if dry_run:
         return _print_plan(recipe, flags, workers)
     build_rows(recipe, flags, out, workers, strict_inputs=strict_inputs, engine=engine, address=address)
-    print(f"next: spatial-ssrl report {out} --out {out}/report.html")
+    remote = f'datasets.load_dataset("parquet", data_files="{out}/data/train-*.parquet")'
+    print(f"next: {remote if '://' in out else f'spatial-ssrl report {out} --out {out}/report.html'}")
 
 
 @app.command("sources")
@@ -70,7 +71,7 @@ def list_sources() -> None:
 
 @app.command()
 def audit(
-    data: Annotated[Path, typer.Argument(metavar="DIR", help="Dataset folder of `spatial-ssrl build`.")],
+    data: Annotated[Path, typer.Argument(metavar="DIR", parser=folder_here, help="Dataset folder of `spatial-ssrl build`.")],
     against: Annotated[
         Path | None, typer.Option(help="Images that must not occur: a folder, or parquet files with an image column.")
     ] = None,
@@ -97,7 +98,7 @@ def audit(
 
 @app.command()
 def export(
-    data: Annotated[Path, typer.Argument(metavar="DIR", help="Dataset folder of `spatial-ssrl build`.")],
+    data: Annotated[Path, typer.Argument(metavar="DIR", parser=folder_here, help="Dataset folder of `spatial-ssrl build`.")],
     to: Annotated[str, typer.Option(help="Trainer: trl, verl, easyr1, swift, llamafactory; or webdataset.")],
     out: Annotated[Path, typer.Option(help="Folder for the files.")],
     images: Annotated[
