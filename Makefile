@@ -69,7 +69,7 @@ test-verifiers: .venv-verifiers/.installed
 # Its packages want an older python-dateutil.
 .venv-s3/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-s3
-	.venv-s3/bin/python -m pip install --quiet --editable '.[remote]' s3fs 'moto[s3]' flask flask-cors beartype pytest \
+	.venv-s3/bin/python -m pip install --quiet --editable '.[ray,remote]' s3fs 'moto[s3]' flask flask-cors beartype pytest \
 	    pytest-timeout
 	touch $@
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ pytest.importorskip("upath")
 
 RECIPE = """
 sources = ["synthetic:20?size=160x120"]
-n = 60
+n = 200
+profile = "paper"
 rows_per_shard = 5
 tasks = [{task = "shuffle", variant = "2x2"}]
 """
@@ -63,6 +65,8 @@ def bucket(request, tmp_path):
     store.mkdir(path)
     yield store, url
     store.rm(path, recursive=True)
+    for name in ("bucket", "bucket2"):
+        shutil.rmtree(work_folder(open_place(f"{url.removesuffix('bucket')}{name}/rows")), ignore_errors=True)
 
 
 def found(store, pattern):

@@ -36,7 +36,7 @@ def open_place(place: str | Place) -> Place:
         raise MissingExtraError("universal_pathlib", "remote") from None
     with _told(str(place)):
         folder = UPath(place)
-        folder.fs.invalidate_cache()
+        folder.fs.invalidate_cache()  # finds the store's package, and connects where it keeps a connection
     return folder
 
 
