@@ -4,8 +4,8 @@ python bench/build.py [--images FOLDER] [--only TEXT] [--rows-a-picture N] [--wo
 
 Pictures are views of rendered rooms at two sizes, as JPEG with 16-bit depth PNG (made once, in runs/bench), or the JPEG
 files of FOLDER for the tasks that need no depth. A row is counted whole, as a worker makes it: reading, decoding,
-draws that were dropped, encoding, writing parquet. The codec decodes the row's picture, and its depth where the task
-needs that, and encodes the pictures of the row: Pillow's, each on the same files and in the same process. CPU times
+draws that were dropped, encoding, writing parquet. The codec decodes each picture once, and its depth where the task
+needs that, and encodes the pictures of the rows: Pillow's, on the same files and in the same process. CPU times
 are the smallest of a few turns, since other work on a machine can only add to them; peak memory is that of the process
 when it has made its rows.
 """
@@ -157,10 +157,11 @@ def measure_row(pictures: Pictures, task: str, profile: str, rows: int) -> dict[
 
 
 def codec_seconds(pictures: Pictures, task: str, made: list[Any]) -> float:
-    """CPU seconds of Pillow to decode one picture, and its depth, and to encode the pictures of a row."""
+    """CPU seconds a row of Pillow to decode each picture once, and its depth, and to encode the pictures of the rows."""
     decode = mean_cpu(lambda path: np.asarray(Image.open(path).convert("RGB")), pictures.images)
     if TASKS[task].needs_depth:
         decode += mean_cpu(lambda path: np.asarray(Image.open(path)), pictures.depths)
+    decode *= len(pictures.images) / len(made)
     sample = made[:: max(1, len(made) // SAMPLE)]
     shown = [decode_rgb(image["bytes"]) for images in sample for image in images]
     return decode + mean_cpu(encode, shown) * len(shown) / len(sample)

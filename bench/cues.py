@@ -20,8 +20,8 @@ from spatial_ssrl.rng import generator
 from spatial_ssrl.scene import Scene
 from spatial_ssrl.sources import open_source
 from spatial_ssrl.tasks import Drop, make_task
-from spatial_ssrl.tasks.crop import GRID, TRUE, Crop
-from spatial_ssrl.tasks.cues import features, weights
+from spatial_ssrl.tasks.crop import GRID, Crop
+from spatial_ssrl.tasks.cues import CUE_SIDE, features, weights
 from spatial_ssrl.tasks.patches import PatchTask
 
 KINDS = {
@@ -110,15 +110,13 @@ def patch_features(task: PatchTask[Any], scene: Scene, rng: np.random.Generator)
 def pool_features(task: Crop, scene: Scene, rng: np.random.Generator) -> np.ndarray | None:
     frame, hole = task.draw_hole(scene.size, rng)
     boxes = task.draw_pool(scene.size, frame, hole, rng)
-    return features(*task.candidates(scene, frame, hole, boxes), GRID) if len(boxes) > 1 else None
+    parts = task.parts(scene, hole, boxes, CUE_SIDE)
+    return features(*task.candidates(scene, frame, hole, parts), GRID) if len(parts) > 1 else None
 
 
 def crop_features(task: Crop, scene: Scene, rng: np.random.Generator) -> np.ndarray | None:
     params = task.draw(scene, rng)
-    if isinstance(params, Drop):
-        return None
-    boxes = sorted(params.cuts, key=lambda box: box != params.cuts[params.kinds.index(TRUE)])
-    return features(*task.candidates(scene, params.frame, params.hole, boxes), GRID)
+    return None if isinstance(params, Drop) else features(*task.filled(scene, params), GRID)
 
 
 def fit(rows: list[np.ndarray]) -> np.ndarray:

@@ -21,8 +21,9 @@ from collections import Counter
 from pathlib import Path
 
 RECIPE = """
-sources = ["synthetic:60?size=320x240"]
+sources = ["synthetic:60?size=320x240&style=plain"]
 n = 240
+profile = "paper"
 rows_per_shard = 10
 """
 Digests = dict[str, str]

@@ -41,7 +41,7 @@ THIRD_PARTY = {
     "errors": set(),
     "rng": {"numpy"},
     "grammar": set(),
-    "scene": {"numpy", "jaxtyping", "PIL", "h5py", "simplejpeg"},
+    "scene": {"numpy", "jaxtyping", "PIL", "h5py", "simplejpeg", "xxhash"},
     "row": {"pyarrow"},
     "tasks": {"numpy", "jaxtyping", "PIL"},
     "sources": {"numpy", "jaxtyping", "pyarrow", "h5py", "fsspec"},

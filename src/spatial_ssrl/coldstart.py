@@ -129,6 +129,8 @@ CROPS = {
     "surroundings-25": ("{} shows more than fits into the square.", "{} also shows what is around the square."),
     "surroundings-50": ("{} shows more than fits into the square.", "{} also shows what is around the square."),
     "elsewhere": ("{} is another part of the scene.", "What is around the square does not go on in {}."),
+    "mirrored": ("{} is the right part, mirrored.", "In {} left and right are exchanged."),
+    "elsewhere-mirrored": ("{} is another part of the scene, mirrored.", "What is around the square does not go on in {}."),
     "true": ("{} goes on with what is around the square.", "{} continues what is around the square."),
 }
 

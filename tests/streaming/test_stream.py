@@ -18,6 +18,7 @@ ROOMS = "synthetic:12?size=112x112&style=plain"
 RECIPE = Recipe(
     sources=("none",),
     profile="paper",
+    splits={"train": 0.6, "validation": 0.3, "test": 0.1},
     tasks=({"task": "shuffle", "variant": "2x2", "weight": 3}, {"task": "flip", "variant": "2x2"}),
 )
 

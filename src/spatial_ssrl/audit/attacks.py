@@ -16,9 +16,11 @@ MOST_CLASSES = 24
 """Probes that name an answer outright are fitted only where there are few answers."""
 
 
-def half_of(scene_id: str) -> int:
-    """The half, 0 or 1, to which a scene belongs."""
-    return int(digest("audit half", scene_id), 16) % 2
+def halves_of(scene_ids: Sequence[str]) -> list[int]:
+    """The half, 0 or 1, of each of these: a scene is in one half, and both have as many scenes, or one more."""
+    order = sorted(set(scene_ids), key=lambda scene_id: digest("audit half", scene_id))
+    half = {scene_id: place % 2 for place, scene_id in enumerate(order)}
+    return [half[scene_id] for scene_id in scene_ids]
 
 
 class Attack(ABC):
@@ -130,7 +132,7 @@ def cross_fit(attack: Attack, examples: Sequence[Example]) -> np.ndarray | None:
 
     An attack on proposed candidates that hold the right one in fewer than two rows has failed, and gets no credit.
     """
-    halves = [half_of(example.scene_id) for example in examples]
+    halves = halves_of([example.scene_id for example in examples])
     given = np.zeros(len(examples))
     for half in (0, 1):
         taught = [e for e, h in zip(examples, halves, strict=True) if h != half and e.right >= 0]

@@ -24,7 +24,7 @@ __all__ = ["Cost", "Estimate", "Plan", "Recipe", "Report", "build", "estimate", 
 Engine = Literal["local", "ray"]
 PoolOf = Callable[[Plan, Place, int], AbstractContextManager[Pool]]
 
-PACKAGES = ("spatial-ssrl", "numpy", "pillow", "pyarrow", "simplejpeg")
+PACKAGES = ("spatial-ssrl", "numpy", "pillow", "pyarrow", "simplejpeg", "xxhash")
 """Packages whose versions can change a row's bytes."""
 
 

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from spatial_ssrl.build.place import Place, work_folder
 from spatial_ssrl.build.plan import Plan
-from spatial_ssrl.build.shard import make_shard
-from spatial_ssrl.build.store import finish_shard, trail_path
+from spatial_ssrl.build.shard import Shard
+from spatial_ssrl.build.store import trail_path, write_shard
 from spatial_ssrl.errors import DatasetError
 
 DEATHS_A_SCENE = 3
@@ -97,7 +97,7 @@ def attempt(plan: Plan, out: Place, index: int, banned: frozenset[str]) -> Excep
     try:
         work_folder(out).mkdir(parents=True, exist_ok=True)
         with trail_path(out, index).open("w") as trail:  # opening a file for every scene would cost 1 ms each
-            finish_shard(out, index, plan.shards, make_shard(plan, index, leave, banned))
+            write_shard(out, Shard(plan, index, leave, banned), plan.shards)
     except OSError as error:
         return DatasetError(f"cannot write in {out}: {error}; finished shards are kept: the same command goes on from them")
     except Exception as error:

@@ -55,8 +55,9 @@ def staged(folder: Place) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(dir=work_folder(folder.parent)) as name:
         yield Path(name)
-        for file in sorted(Path(name).iterdir()):
-            folder.fs.put_file(str(file), (folder / file.name).path)
+        with _told(str(folder.parent)):
+            for file in sorted(Path(name).iterdir()):
+                folder.fs.put_file(str(file), (folder / file.name).path)
 
 
 def reaching(function: Callable[Concatenate[Place, P], T]) -> Callable[Concatenate[Place, P], T]:

@@ -20,10 +20,9 @@ PATIENCE = 4
 
 
 @dataclass
-class Shard:
-    """The rows of one shard and an account of what was tried."""
+class Account:
+    """What was tried for a shard."""
 
-    rows: list[Row] = field(default_factory=list)
     drops: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Draws that gave no row, by variant and reason."""
     skipped: dict[str, str] = field(default_factory=dict)
@@ -32,32 +31,30 @@ class Shard:
     """Rows that could not be made, by split and variant."""
 
 
-def make_shard(plan: Plan, index: int, visiting: Callable[[str, int], None], banned: frozenset[str] = frozenset()) -> Shard:
-    """Make one shard; `visiting` gets the name of each scene before it is decoded, and the rows made until then.
+class Shard:
+    """One shard to be made: its rows, as they are made, and, once they are, an account of what was tried.
 
-    Scenes named in `banned` end the process that decodes them, and are skipped.
+    `visiting` gets the name of each scene before it is decoded, and the rows made until then. Scenes named in `banned`
+    end the process that decodes them, and are skipped.
     """
-    return _Maker(plan, index, visiting, banned).run()
 
-
-class _Maker:
     def __init__(self, plan: Plan, index: int, visiting: Callable[[str, int], None], banned: frozenset[str]) -> None:
         self.plan, self.index, self.visiting, self.banned = plan, index, visiting, banned
         self.missing = Counter(plan.shard_quotas(index))
+        self.planned = self.missing.total()
         self.failures: Counter[tuple[SceneRef, Entry]] = Counter()
         self.splits: dict[SceneRef, str | None] = defaultdict(lambda: None)
-        self.shard = Shard()
+        self.account = Account()
         self.tasks = {e: make_task(e.task, e.variant, plan.recipe.profile) for e in plan.entries}
 
-    def run(self) -> Shard:
+    def __iter__(self) -> Iterator[Row]:
         for number, ks in enumerate(self.plan.rounds):
             if not (+self.missing and any(map(self.wanted, self.plan.refs))):
                 break
             for ref in self.plan.deal(self.index, number):
                 if slots := self.wanted(ref):
-                    self.visit(ref, ks, any(self.tasks[entry].needs_depth for _, entry in slots))
-        self.shard.short.update({(split, entry.name): n for (split, entry), n in (+self.missing).items()})
-        return self.shard
+                    yield from self.visit(ref, ks, any(self.tasks[entry].needs_depth for _, entry in slots))
+        self.account.short.update({(split, entry.name): n for (split, entry), n in (+self.missing).items()})
 
     def wanted(self, ref: SceneRef) -> list[Slot]:
         """What this scene could still be asked for, most wanted first; its split may not be known yet."""
@@ -72,11 +69,11 @@ class _Maker:
         ]
         return sorted(slots, key=lambda slot: -self.missing[slot])
 
-    def visit(self, ref: SceneRef, ks: range, with_depth: bool) -> None:
+    def visit(self, ref: SceneRef, ks: range, with_depth: bool) -> Iterator[Row]:
         """Decode a scene once and take rows of this round, of the variants that are wanted most."""
         source, max_side = self.plan.sources[ref.source], self.plan.recipe.max_side
         name = ":".join(source.origin(ref.key))
-        self.visiting(name, len(self.shard.rows))
+        self.visiting(name, self.planned - self.missing.total())
         try:
             if name in self.banned:
                 raise SceneError("ends the process that decodes it")
@@ -85,13 +82,13 @@ class _Maker:
             self.skip(ref, name, error)
             return
         self.splits[ref] = split_of(scene.id, self.plan.recipe.splits)
-        self.shard.rows.extend(islice(self.rows(ref, scene, ks), self.plan.rows_a_visit))
+        yield from islice(self.rows(ref, scene, ks), self.plan.rows_a_visit)
 
     def skip(self, ref: SceneRef, name: str, error: SceneError) -> None:
         """List a scene that cannot be used, and never ask it again."""
         if self.plan.strict_inputs:
             raise SourceError(f"{name}: {error}")
-        self.shard.skipped[name] = spell(str(error))
+        self.account.skipped[name] = spell(str(error))
         self.splits[ref] = NO_SPLIT
 
     def rows(self, ref: SceneRef, scene: Scene, ks: range) -> Iterator[Row]:
@@ -101,7 +98,7 @@ class _Maker:
             for split, entry in self.wanted(ref):
                 row = draw_row(scene, self.tasks[entry], recipe.profile, recipe.seed, split, k)
                 if isinstance(row, Drop):
-                    self.shard.drops[entry.name, row.reason] += 1
+                    self.account.drops[entry.name, row.reason] += 1
                     self.failures[ref, entry] += 1
                     continue
                 self.failures[ref, entry] = 0

@@ -18,9 +18,9 @@ import platform
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -29,7 +29,7 @@ from spatial_ssrl.build.place import STATE, Place, reaching, staged, work_folder
 from spatial_ssrl.build.plan import Plan
 from spatial_ssrl.build.shard import Shard
 from spatial_ssrl.errors import DatasetError
-from spatial_ssrl.row import write_rows
+from spatial_ssrl.row import Row, row_writer
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """How a file system without locks answers."""
@@ -63,23 +63,30 @@ def claim(out: Place, plan: Plan) -> Iterator[None]:
     work = work_folder(out)
     work.mkdir(parents=True, exist_ok=True)
     with (work / "lock").open("a+") as lock:
-        _lock(lock, out)
+        alone = _lock(lock, out)
         _prepare(out, plan)
+        _sweep(out, alone)
         yield
+        _sweep(out, alone)
 
 
 @reaching
 def _prepare(out: Place, plan: Plan) -> None:
-    if isinstance(out, Path):
-        for left in (*out.glob("data/.*.tmp"), *out.glob(f"{STATE}/.*.tmp")):
-            left.unlink(missing_ok=True)
     for folder in (out, out / STATE, out / "data"):
         if folder != folder.parent:  # a bucket is not made
             folder.mkdir(exist_ok=True)
     _write(out / STATE / "fingerprint", plan.fingerprint)
 
 
-def _lock(lock: TextIO, out: Place) -> None:
+def _sweep(out: Place, alone: bool) -> None:
+    """Delete the unfinished files that dead processes left, where no other run can be writing them."""
+    if alone and isinstance(out, Path):
+        for left in (*out.glob("data/.*.tmp"), *out.glob(f"{STATE}/.*.tmp")):
+            left.unlink(missing_ok=True)
+
+
+def _lock(lock: TextIO, out: Place) -> bool:
+    """Whether the folder could be locked."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -88,23 +95,29 @@ def _lock(lock: TextIO, out: Place) -> None:
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
+        return False
     lock.truncate(0)
     print(f"process {os.getpid()} of {platform.node()}", file=lock, flush=True)
+    return True
 
 
-@reaching
-def finish_shard(out: Place, index: int, shards: int, shard: Shard) -> None:
-    """Write a shard's rows, a file a split, and then the account that marks the shard as finished."""
-    files = {}
+def write_shard(out: Place, shard: Shard, shards: int) -> None:
+    """Write a shard's rows as they are made, a file a split, and then the account that marks it as finished."""
+    counts, paths, account = Counter[tuple[str, str]](), dict[str, Path](), shard.account
     with staged(out / "data") as folder:
-        for split in sorted({row["split"] for row in shard.rows}):
-            rows = [row for row in shard.rows if row["split"] == split]
-            path = folder / f"{split}-{index:05d}-of-{shards:05d}.parquet"
-            write_rows(rows, path)
-            files[path.name] = {"rows": len(rows), **_facts(path)}
-    counts = Counter((row["split"], f"{row['task']}/{row['variant']}") for row in shard.rows)
-    account = {"counts": nest(counts), "drops": nest(shard.drops), "skipped": shard.skipped, "short": nest(shard.short)}
-    _write(_account(out, index), json.dumps({**account, "files": files}, sort_keys=True))
+        with ExitStack() as files:
+            writers: dict[str, Callable[[Row], None]] = {}
+            for row in shard:
+                split = row["split"]
+                if split not in writers:
+                    paths[split] = folder / f"{split}-{shard.index:05d}-of-{shards:05d}.parquet"
+                    writers[split] = files.enter_context(row_writer(paths[split]))
+                writers[split](row)
+                counts[split, f"{row['task']}/{row['variant']}"] += 1
+        rows = {split: sum(inner.values()) for split, inner in nest(counts).items()}
+        told = {path.name: {"rows": rows[split], **_facts(path)} for split, path in paths.items()}
+    found = {"counts": nest(counts), "drops": nest(account.drops), "skipped": account.skipped, "short": nest(account.short)}
+    _write_account(out, shard.index, {**found, "files": told})
 
 
 @reaching
@@ -209,6 +222,11 @@ def _write(path: Place, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+@reaching
+def _write_account(out: Place, index: int, account: dict[str, Any]) -> None:
+    _write(_account(out, index), json.dumps(account, sort_keys=True))
 
 
 def _read_account(out: Place, index: int) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 Convention: boxes are in pixels of the scene; clockwise is as seen on the picture. As published, the
 whole scene is shown, and the distractors are made from the true part. A view smaller than the scene
-leaves a rest that nobody sees, from which distractors of the same scale and sharpness are cut; where
-distractors came from the visible part, "the option found nowhere in the picture" would be right.
+leaves a rest that nobody sees, from which a distractor of the same scale and sharpness is cut; where
+it came from the visible part, "the option found nowhere in the picture" would be right. Both are shown
+mirrored, too: statistics can tell at most which two of the four belong together.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,8 @@ from spatial_ssrl.tasks.cues import CUE_SIDE, HIGHEST, UNKNOWN, Candidates, scor
 from spatial_ssrl.tasks.grid import THUMBNAIL, difference, levels, match_levels, resize, take, thumbnail
 
 TRUE = "true"
-ELSEWHERE = "elsewhere"
+UNSEEN = (TRUE, "mirrored", "elsewhere", "elsewhere-mirrored")
+"""What options are in a view smaller than the scene: two parts of it, and what a mirror makes of them."""
 MADE = ("rotated-clockwise", "rotated-counterclockwise", "interior", "surroundings-25", "surroundings-50")
 TURNS = {"rotated-clockwise": -1, "rotated-counterclockwise": 1}
 OPTIONS = 4
@@ -40,9 +42,9 @@ class CropParams(Params):
     """The part of the scene that the picture shows."""
     hole: Box
     kinds: tuple[str, ...]
-    """What each option is, in letter order: "true", "elsewhere", or how it was made from the true part."""
+    """What each option is, in letter order: one of UNSEEN, or "true" and how others were made from the true part."""
     cuts: tuple[Box, ...]
-    """The part of the scene that each option shows, before it is turned."""
+    """The part of the scene that each option shows, before it is turned or mirrored."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Crop(Task[CropParams]):
 
     def draw(self, scene: Scene, rng: np.random.Generator) -> CropParams | Drop:
         if self.view[0] < 1:
-            kinds = [TRUE] + [ELSEWHERE] * (OPTIONS - 1)
+            kinds = list(UNSEEN)
             frame, hole, cuts = self._draw_elsewhere(scene, rng)
         else:
             frame, hole = self.draw_hole(scene.size, rng)
@@ -97,7 +99,7 @@ class Crop(Task[CropParams]):
         return (left, top, left + width, top + height), (x, y, x + side, y + side)
 
     def _draw_elsewhere(self, scene: Scene, rng: np.random.Generator) -> tuple[Box, Box, list[Box]]:
-        """Frame, hole, true part, and three parts that nobody sees; of several holes the first that gives them."""
+        """Frame, hole, and what each of UNSEEN is cut from; of several holes the first that gives them."""
         for _ in range(TRIES):
             frame, hole = self.draw_hole(scene.size, rng)
             cuts = self._choose(scene, frame, hole, rng)
@@ -106,19 +108,18 @@ class Crop(Task[CropParams]):
         return frame, hole, cuts
 
     def _choose(self, scene: Scene, frame: Box, hole: Box, rng: np.random.Generator) -> list[Box]:
-        """The true part and three others, where these are the four of the pool that the cues believe most.
+        """The true part and another, each twice, where these are the two of the pool that the cues believe most.
 
-        Nothing in the choice depends on which part is the true one: distractors picked for their likeness to it
-        would give it away as the one in their middle.
+        Nothing in the choice depends on which part is the true one: a distractor picked for its likeness to it would
+        give it away. Parts that look like their mirror image are left out.
         """
         boxes = self.draw_pool(scene.size, frame, hole, rng)
-        tiles, candidates = self.candidates(scene, frame, hole, boxes)
-        parts, fits = tiles[-len(boxes) :], scores(tiles, candidates, GRID, "crop pool")
-        chosen: list[int] = []
-        for i in map(int, np.argsort(-fits)):
-            if len(chosen) < OPTIONS and all(difference(parts[i], parts[j]) >= self.min_difference for j in chosen):
-                chosen.append(i)
-        return [boxes[i] for i in sorted(chosen)] if 0 in chosen else []
+        parts = self.parts(scene, hole, boxes, CUE_SIDE)
+        fits = scores(*self.candidates(scene, frame, hole, parts), GRID, "crop pool")
+        lopsided = [i for i in map(int, np.argsort(-fits)) if difference(parts[i], parts[i][:, ::-1]) >= self.min_difference]
+        first, *others = lopsided or [-1]
+        second = next((i for i in others if difference(parts[i], parts[first]) >= self.min_difference), -1)
+        return [boxes[i] for i in (0, 0, first + second, first + second)] if 0 in (first, second) else []
 
     def draw_pool(self, size: tuple[int, int], frame: Box, hole: Box, rng: np.random.Generator) -> list[Box]:
         """What the true option shows, and up to POOL boxes of about that size outside the frame."""
@@ -128,32 +129,42 @@ class Crop(Task[CropParams]):
         unseen = [box for box in boxes if not _overlap(box, frame)]
         return [_centred(hole, int(sides[0])), *unseen[:POOL]]
 
-    def candidates(self, scene: Scene, frame: Box, hole: Box, boxes: Sequence[Box]) -> tuple[list[RGB], Candidates]:
-        """Thumbnails of what lies beside the hole, then of these parts; and places around each of them in turn."""
+    def candidates(self, scene: Scene, frame: Box, hole: Box, parts: Sequence[RGB]) -> tuple[list[RGB], Candidates]:
+        """Thumbnails of what lies beside the hole, then these parts; and places around each of them in turn."""
         side = round(self.inset * (hole[2] - hole[0]))
         reach = (hole[2] - hole[0] + side) // 2
         middle = _centred(hole, side)
         around: list[RGB] = []
-        places = np.full((len(boxes), 9), UNKNOWN)
+        places = np.full((len(parts), 9), UNKNOWN)
         for place, (x, y) in BESIDE.items():
             box = _clipped(_moved(middle, reach * x, reach * y), frame)
             if box:
                 places[:, place] = len(around)
                 around.append(scene.thumbnail(box, CUE_SIDE))
-        places[:, 4] = len(around) + np.arange(len(boxes))
-        return around + self._parts(scene, hole, boxes, CUE_SIDE), places
+        places[:, 4] = len(around) + np.arange(len(parts))
+        return [*around, *parts], places
+
+    def filled(self, scene: Scene, params: CropParams) -> tuple[list[RGB], Candidates]:
+        """The candidates that the options are, the true one first."""
+        options = self._options(scene, params, CUE_SIDE)
+        true = params.kinds.index(TRUE)
+        return self.candidates(scene, params.frame, params.hole, [options[true], *options[:true], *options[true + 1 :]])
 
     def cue(self, scene: Scene, params: CropParams) -> float:
         """How many times likelier than the least likely option the cues make the true one.
 
         Draws kept in proportion to one over it leave each of the four options equally likely in the cues' eyes.
         """
-        boxes = sorted(params.cuts, key=lambda box: box != params.cuts[params.kinds.index(TRUE)])
-        found = scores(*self.candidates(scene, params.frame, params.hole, boxes), GRID, "crop")
+        found = scores(*self.filled(scene, params), GRID, "crop")
         return float(np.exp(min(found[0] - found.min(), HIGHEST)))
 
-    def _parts(self, scene: Scene, hole: Box, boxes: Sequence[Box], side: int) -> list[RGB]:
-        """Parts of the scene as options show them, at this side in pixels."""
+    def _options(self, scene: Scene, params: CropParams, side: int) -> list[RGB]:
+        """The options in letter order, at this side in pixels."""
+        parts = self.parts(scene, params.hole, params.cuts, side)
+        return [_changed(part, kind) for part, kind in zip(parts, params.kinds, strict=True)]
+
+    def parts(self, scene: Scene, hole: Box, boxes: Sequence[Box], side: int) -> list[RGB]:
+        """Parts of the scene as options show them before they are turned, at this side in pixels."""
         parts = [self._part(scene, box, side) for box in boxes]
         around = scene.thumbnail(_grown(hole, (hole[2] - hole[0]) // 2, scene.size), THUMBNAIL)
         return match_levels(parts, levels([around]), self.equalise)
@@ -161,28 +172,27 @@ class Crop(Task[CropParams]):
     def _part(self, scene: Scene, box: Box, side: int) -> RGB:
         if side == CUE_SIDE and self.detail in (0, CUE_SIDE):
             return scene.thumbnail(box, CUE_SIDE)
-        part = scene.thumbnail(box, self.detail) if self.detail else take(scene.rgb, box)
+        if not self.detail:
+            return scene.part(box, side, side)
+        part = scene.thumbnail(box, self.detail)
         return thumbnail(part, side) if side == CUE_SIDE else resize(part, side, side)
 
     def render(self, scene: Scene, params: CropParams) -> list[RGB]:
         shown = take(scene.rgb, params.frame).copy()
         take(shown, self.visible_hole(params))[:] = 0
         side = round(self.inset * (params.hole[2] - params.hole[0]))
-        options = self._parts(scene, params.hole, params.cuts, side)
-        turned = [np.rot90(o, TURNS.get(kind, 0)) for o, kind in zip(options, params.kinds, strict=True)]
-        return [shown, *turned]
+        return [shown, *self._options(scene, params, side)]
 
     def question(self, params: CropParams) -> str:
         lines = "\n".join(f"{chr(ord('A') + i)}. <image>" for i in range(OPTIONS))
-        part = " The pieces show its middle, and their colours were adjusted." if self.inset < 1 else ""
+        part = " The pieces show its middle, in adjusted colours, and two are mirrored." if self.inset < 1 else ""
         return f"<image>\n{self.wordings[params.wording]}{part}\n{lines}\nAnswer with one letter from A to D."
 
     def answer(self, params: CropParams) -> str:
         return chr(ord("A") + params.kinds.index(TRUE))
 
     def margin(self, scene: Scene, params: CropParams) -> Margin:
-        parts = self._parts(scene, params.hole, params.cuts, CUE_SIDE)
-        small = [np.rot90(o, TURNS.get(kind, 0)) for o, kind in zip(parts, params.kinds, strict=True)]
+        small = self._options(scene, params, CUE_SIDE)
         true = small.pop(params.kinds.index(TRUE))
         value = min(difference(true, other) for other in small)
         return Margin(value, self.min_difference, "grey levels between the true part and the nearest other option")
@@ -204,6 +214,11 @@ def _source(hole: Box, kind: str, size: tuple[int, int]) -> Box:
     if kind.startswith("surroundings-"):
         return _grown(hole, side * int(kind.removeprefix("surroundings-")) // 100, size)
     return hole
+
+
+def _changed(part: RGB, kind: str) -> RGB:
+    """A part as an option of this kind shows it."""
+    return part[:, ::-1] if kind.endswith("mirrored") else np.rot90(part, TURNS.get(kind, 0))
 
 
 def _grown(box: Box, reach: int, size: tuple[int, int]) -> Box:

@@ -94,7 +94,7 @@ class DepthOrder(Task[DepthParams]):
             where = " in the drawn order of heights" if self.balanced else ""
             return Drop(f"no {COUNTS[self.count]} regions with clear gaps{where}")
         labels = rng.permutation(len(chain))
-        centres = [(int(column) + regions.margin, int(row) + regions.margin) for row, column in chain[labels]]
+        centres = [(int(column), int(row)) for row, column in chain[labels]]
         order = tuple(int(i) + 1 for i in np.argsort(labels))[: 1 if self.variant in CHOICE else None]
         return DepthParams(pick_wording(self.wordings, rng), tuple(centres), half, badge, order, regions.limits)
 
@@ -104,17 +104,18 @@ class DepthOrder(Task[DepthParams]):
         """A uniform choice among chains of sampled regions, or None."""
         bands = (ratio_bands if self.balanced else depth_bands)(regions, self.max_range)
         candidates = CANDIDATES_A_RATIO_BAND if self.balanced else CANDIDATES_A_BAND
-        places = regions.positions(np.concatenate([sample(rng, band, candidates) for band in bands]))
+        found = np.concatenate([sample(rng, band, candidates) for band in bands])
+        places = regions.positions(found)
         rise = np.abs(places[:, None, 0] - places[None, :, 0])
-        clear = apart(places, spacing) & (rise >= self.min_rise * regions.normalised.shape[0])
-        chains = self._grow_chains(self._before(scene, regions, places) & clear, clear, rng)
+        clear = apart(places, spacing) & (rise >= self.min_rise * scene.size[1])
+        chains = self._grow_chains(self._before(scene, regions, found) & clear, clear, rng)
         if self.balanced:
             chains = self._with_drawn_heights(chains, places[:, 0], rng)
         return places[chains[rng.integers(len(chains))]] if len(chains) else None
 
-    def _before(self, scene: Scene, regions: Regions, places: Int[np.ndarray, "n 2"]) -> Bool[np.ndarray, "n n"]:
+    def _before(self, scene: Scene, regions: Regions, places: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n n"]:
         """Which regions are clearly nearer than which others."""
-        near, far = regions.nearest[tuple(places.T)], regions.farthest[tuple(places.T)]
+        near, far = regions.nearest.ravel()[places], regions.farthest.ravel()[places]
         gap = near[None] - far[:, None] > self.min_gap
         start, end = regions.to_depth(near)[None], regions.to_depth(far)[:, None]
         return gap & (start >= self.min_ratio * end) & (steps_in_noise(end, start, scene.depth_unit) >= self.min_sigmas)

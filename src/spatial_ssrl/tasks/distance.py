@@ -87,7 +87,7 @@ class Distance(Task[DistanceParams]):
             return regions
         if scene.depth_unit != "metre":
             return Drop("depth not in metres")
-        places = regions.positions(sample(rng, flat_places(regions, self.max_range), CANDIDATES)) + regions.margin
+        places = regions.positions(sample(rng, flat_places(regions, self.max_range), CANDIDATES))
         spacing = mark_spacing(half, badge)
         two = self._draw_two(scene, _draw_pairs(scene, places, spacing, rng), spacing, rng)
         if two is None:

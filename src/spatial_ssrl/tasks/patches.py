@@ -15,7 +15,7 @@ import numpy as np
 from spatial_ssrl.scene import RGB, Box, Scene
 from spatial_ssrl.tasks.base import Params, Task
 from spatial_ssrl.tasks.cues import Candidates, truth_probability
-from spatial_ssrl.tasks.grid import THUMBNAIL, cells, equalise, join, resize, slots, take
+from spatial_ssrl.tasks.grid import THUMBNAIL, cells, equalise, join, slots
 from spatial_ssrl.tasks.marks import label_boxes
 
 
@@ -87,7 +87,7 @@ class PatchTask(Task[P]):
     def cut(self, scene: Scene, params: P) -> list[RGB]:
         """The patches in their original order, all of one size, as they are shown."""
         size = self.patch_size(params)
-        return equalise([resize(take(scene.rgb, box), *size) for box in params.cuts], self.disguise.equalise)
+        return equalise([scene.part(box, *size) for box in params.cuts], self.disguise.equalise)
 
     def thumbnails(self, scene: Scene, params: P, side: int = THUMBNAIL) -> list[RGB]:
         """The same patches as small squares."""

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from spatial_ssrl.grammar import Letter
-from spatial_ssrl.scene import RGB, Depth, Intrinsics, Scene
+from spatial_ssrl.scene import RGB, Intrinsics, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
 from spatial_ssrl.tasks.markcues import lift_of_truth, look_of_marks
 from spatial_ssrl.tasks.marks import draw_marks, mark_spacing
@@ -101,9 +101,9 @@ class Position(Task[PositionParams]):
         regions = find_regions(scene, half, badge)
         if isinstance(regions, Drop):
             return regions
-        places = regions.positions(sample(rng, flat_places(regions, self.max_range), CANDIDATES)) + regions.margin
+        places = regions.positions(sample(rng, flat_places(regions, self.max_range), CANDIDATES))
         view = int(rng.choice(list(VIEWS)))
-        pair = self._draw_pair(scene, regions.normalised, places, mark_spacing(half, badge), view, rng)
+        pair = self._draw_pair(scene, regions.limits, places, mark_spacing(half, badge), view, rng)
         if pair is None:
             return Drop("no two points clearly apart")
         (first, second), direction = pair
@@ -116,14 +116,14 @@ class Position(Task[PositionParams]):
     def _draw_pair(
         self,
         scene: Scene,
-        normalised: Depth,
+        limits: tuple[float, float],
         places: Int[np.ndarray, "n 2"],
         spacing: int,
         view: int,
         rng: np.random.Generator,
     ) -> tuple[Int[np.ndarray, "2 2"], str] | None:
         """A direction, uniform among those that the places offer, and a uniform pair that lies so."""
-        steps = self._steps(scene, normalised, places)
+        steps = self._steps(scene, limits, places)
         rise = places[None, :, 0] - places[:, None, 0]
         allowed = apart(places, spacing) & (np.abs(rise) >= self.min_rise * scene.size[1]) & self._decided(scene, places)
         upward = rng.choice((-1, 1))
@@ -153,11 +153,12 @@ class Position(Task[PositionParams]):
         return clear & same_side & (least >= math.tan(math.radians(self.min_angle)) * most)
 
     def _steps(
-        self, scene: Scene, normalised: Depth, places: Int[np.ndarray, "n 2"]
+        self, scene: Scene, limits: tuple[float, float], places: Int[np.ndarray, "n 2"]
     ) -> tuple[Int[np.ndarray, "n n"], Int[np.ndarray, "n n"]]:
         """Signs of dx and dz from each place to each other; 0 where it is below the threshold."""
         dx = places[None, :, 1] - places[:, None, 1]
-        depth = normalised[tuple(places.T)]
+        assert scene.depth is not None
+        depth = normalise(scene.depth[tuple(places.T)], *limits)
         dz = depth[None, :] - depth[:, None]
         return _sign(dx, self._min_dx(scene)), _sign(dz, self.min_depth)
 

@@ -5,8 +5,9 @@ that thresholds mean the same indoors and outdoors. NaN, no reading, spreads to 
 holds one, and no comparison with it is true: a region with a gap is never a candidate.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int
@@ -16,21 +17,22 @@ from spatial_ssrl.tasks.base import Drop
 from spatial_ssrl.tasks.marks import badge_radius, mark_reach
 
 PERCENTILES = (0.005, 0.995)
+READINGS = 100_000
+"""Of more readings, evenly spaced ones are enough to tell their percentiles."""
 
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """All regions of one side in a depth map, by their centre."""
+    """Regions of one side in a depth map, by their centres on a lattice."""
 
     limits: tuple[float, float]
     """Depths that are normalised to 0 and 1."""
-    normalised: Depth
-    half: int
-    """A region spans `half` px to each side of its centre."""
     margin: int
     """Distance in px of the first centre from the picture's edge."""
+    stride: int
+    """Distance in px between centres next to each other."""
     nearest: Float32[np.ndarray, "rows columns"]
-    """Smallest normalised depth in the region centred at (row + margin, column + margin)."""
+    """Smallest normalised depth in the region centred at (margin + stride * row, margin + stride * column)."""
     farthest: Float32[np.ndarray, "rows columns"]
 
     def to_depth(self, normalised: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
@@ -39,13 +41,14 @@ class Regions:
         return np.float32(low) + normalised * np.float32(high - low)
 
     def positions(self, places: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n 2"]:
-        """(row, column) of places, which count the regions in row-major order."""
-        return np.stack(np.divmod(places, self.nearest.shape[1]), axis=-1)
+        """(row, column) in px of the centres of places, which count the regions in row-major order."""
+        return self.margin + self.stride * np.stack(np.divmod(places, self.nearest.shape[1]), axis=-1)
 
 
 def depth_range(depth: Depth) -> tuple[float, float] | None:
     """Percentiles 0.5 and 99.5 of the readings, or None when there is no spread to normalise by."""
     known = depth[~np.isnan(depth)]
+    known = known[:: max(1, known.size // READINGS)]
     if known.size == 0:
         return None
     ranks = [round(q * (known.size - 1)) for q in PERCENTILES]
@@ -60,32 +63,42 @@ def normalise(depth: Float32[np.ndarray, "*shape"], low: float, high: float) -> 
 
 @lru_cache(maxsize=2)
 def find_regions(scene: Scene, half: int, badge: int) -> Regions | Drop:
-    """Regions of side 2 * half + 1 whose mark stays inside the picture, or why there are none.
+    """Regions that span `half` px, or a little more, to each side of their centre, and whose mark stays inside the picture.
 
-    Kept for the last scene, since it is often asked for several rows.
+    Or why there are none. Kept for the last scene, since it is often asked for several rows.
     """
     depth = scene.depth
     assert depth is not None
     limits = depth_range(depth)
     if limits is None:
         return Drop("no depth range")
-    normalised, margin, side = normalise(depth, *limits), mark_reach(half, badge), 2 * half + 1
-    inner = normalised[margin - half : half - margin, margin - half : half - margin]
-    if min(inner.shape) < side:
+    stride, strides = _lattice(2 * half + 1)
+    margin, reach = mark_reach(half, badge), stride * strides // 2
+    inner = depth[margin - reach : reach - margin, margin - reach : reach - margin]
+    if min(inner.shape) < stride * strides:
         return Drop("picture too small for marks")
-    return Regions(limits, normalised, half, margin, _slide(np.minimum, inner, side), _slide(np.maximum, inner, side))
+    nearest, farthest = (normalise(_slide(extreme, inner, stride, strides), *limits) for extreme in (np.minimum, np.maximum))
+    return Regions(limits, margin, stride, nearest, farthest)
 
 
-def _slide(extreme: np.ufunc, values: Depth, side: int) -> Depth:
-    """Minimum or maximum of every side x side window, by doubling: log2(side) passes an axis."""
+def _lattice(side: int) -> tuple[int, int]:
+    """The widest stride, and how many of them, that make up a side or up to an eighth more; odd: centres are pixels."""
+    counts = {stride: -(-side // stride) | 1 for stride in range(1, side // 8 + 2, 2)}
+    return max((stride, count) for stride, count in counts.items() if stride * count <= side * 9 // 8)
+
+
+def _slide(extreme: Callable[[Depth, Depth], Depth], depth: Depth, stride: int, strides: int) -> Depth:
+    """Minimum or maximum of windows of so many strides a side, one each stride: by doubling, in log2(strides) steps."""
     for _ in range(2):
+        whole = len(depth) // stride * stride
+        values = reduce(extreme, (depth[i:whole:stride] for i in range(stride)))
         span = 1
-        while span < side:
-            step = min(span, side - span)
+        while span < strides:
+            step = min(span, strides - span)
             values = extreme(values[:-step], values[step:])
             span += step
-        values = values.T
-    return np.ascontiguousarray(values)
+        depth = values.T
+    return np.ascontiguousarray(depth)
 
 
 def sizes(width: int, height: int) -> tuple[int, int]:
