@@ -6,7 +6,8 @@ IMAGES ?=
 VLMEVAL_NEEDS := pandas tqdm openpyxl num2words tabulate requests validators python-dotenv portalocker termcolor \
   matplotlib huggingface_hub json_repair sty timeout-decorator
 
-.PHONY: demo test test-verl test-swift test-llamafactory test-vlmeval test-verifiers test-vllm lint bench picture clean
+.PHONY: demo test test-verl test-swift test-llamafactory test-vlmeval test-verifiers test-vllm test-s3 lint bench picture \
+  clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -78,6 +79,16 @@ test-verifiers: .venv-verifiers/.installed
 
 test-vllm: .venv-vllm/.installed
 	.venv-vllm/bin/python -m pytest -W default -rs tests/evaluate/test_vllm.py
+
+# Its packages want an older python-dateutil.
+.venv-s3/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-s3
+	.venv-s3/bin/python -m pip install --quiet --editable '.[ray,remote]' s3fs 'moto[s3]' flask flask-cors beartype pytest \
+	    pytest-timeout
+	touch $@
+
+test-s3: .venv-s3/.installed
+	.venv-s3/bin/python -m pytest -W default tests/build/test_stores.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check

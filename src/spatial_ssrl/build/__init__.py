@@ -6,13 +6,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Literal
 
 from spatial_ssrl.build.card import write_card
 from spatial_ssrl.build.engine import Pool, run_shards
 from spatial_ssrl.build.estimate import Cost, Estimate, estimate
 from spatial_ssrl.build.local import local_pool
+from spatial_ssrl.build.place import Place, open_place
 from spatial_ssrl.build.plan import Plan
 from spatial_ssrl.build.ray import LOCAL, ray_pool
 from spatial_ssrl.build.recipe import Recipe
@@ -22,7 +22,7 @@ from spatial_ssrl.errors import DatasetError
 __all__ = ["Cost", "Estimate", "Plan", "Recipe", "Report", "build", "estimate", "read_manifest"]
 
 Engine = Literal["local", "ray"]
-PoolOf = Callable[[Plan, Path, int], AbstractContextManager[Pool]]
+PoolOf = Callable[[Plan, Place, int], AbstractContextManager[Pool]]
 
 PACKAGES = ("spatial-ssrl", "numpy", "pillow", "pyarrow", "simplejpeg", "xxhash")
 """Packages whose versions can change a row's bytes."""
@@ -32,7 +32,7 @@ PACKAGES = ("spatial-ssrl", "numpy", "pillow", "pyarrow", "simplejpeg", "xxhash"
 class Report:
     """What a build came to."""
 
-    out: Path
+    out: Place
     manifest: dict[str, Any]
 
     @property
@@ -42,7 +42,7 @@ class Report:
 
 def build(
     recipe: Recipe,
-    out: Path,
+    out: str | Place,
     workers: int,
     command: str,
     progress: Callable[[int, int], None],
@@ -50,18 +50,19 @@ def build(
     engine: Engine = "local",
     address: str = LOCAL,
 ) -> Report:
-    """Build the dataset that a recipe describes in the folder `out`, or finish what is there.
+    """Build the dataset that a recipe describes in the folder `out`, a path or a URL, or finish what is there.
 
     `progress` gets rows made and rows planned. Rows depend on the recipe and the sources alone: the engine, the
     number of workers and interruptions change no byte of them. `address` is the cluster of engine ray, or "local" for
     one that is started here. With `strict_inputs` the first file that cannot be used ends the build; else it is skipped
     and listed in the manifest. Raises SourceError, RecipeError, DatasetError or MissingExtraError.
     """
+    out = open_place(out)
     plan = Plan.create(recipe, strict_inputs)
-    if is_finished(plan, out):
+    if is_finished(out, plan):
         forget_state(out)
     else:
-        with claim(plan, out):
+        with claim(out, plan):
             pool = partial(ray_pool, address=address) if engine == "ray" else local_pool
             _make_shards(plan, out, workers, pool, progress)
             manifest = _manifest(plan, merge_accounts(out, plan.shards), command)
@@ -71,7 +72,7 @@ def build(
     return Report(out, read_manifest(out))
 
 
-def _make_shards(plan: Plan, out: Path, workers: int, pool: PoolOf, progress: Callable[[int, int], None]) -> None:
+def _make_shards(plan: Plan, out: Place, workers: int, pool: PoolOf, progress: Callable[[int, int], None]) -> None:
     if shards := unfinished(out, plan.shards):
         done = plan.rows - sum(sum(plan.shard_quotas(i).values()) for i in shards)
         with pool(plan, out, min(workers, len(shards))) as started:

@@ -9,9 +9,9 @@ import signal
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Protocol
 
+from spatial_ssrl.build.place import Place, work_folder
 from spatial_ssrl.build.plan import Plan
 from spatial_ssrl.build.shard import Shard
 from spatial_ssrl.build.store import trail_path, write_shard
@@ -39,7 +39,7 @@ class Pool(Protocol):
         """Shards that ended within a moment, and whether their process lived; raises what `attempt` returned."""
 
 
-def run_shards(plan: Plan, out: Path, shards: Sequence[int], pool: Pool, progress: Callable[[int], None]) -> None:
+def run_shards(plan: Plan, out: Place, shards: Sequence[int], pool: Pool, progress: Callable[[int], None]) -> None:
     """Make the shards and write them under `out`; `progress` gets the number of rows made so far.
 
     Raises DatasetError when processes keep dying and no scene explains it.
@@ -64,7 +64,7 @@ def run_shards(plan: Plan, out: Path, shards: Sequence[int], pool: Pool, progres
 class Mourner:
     """Finds the scenes that processes die of."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Place) -> None:
         self.out = out
         self.banned: set[str] = set()
         self.by_scene: Counter[str] = Counter()
@@ -85,7 +85,7 @@ class Mourner:
             )
 
 
-def attempt(plan: Plan, out: Path, index: int, banned: frozenset[str]) -> Exception | None:
+def attempt(plan: Plan, out: Place, index: int, banned: frozenset[str]) -> Exception | None:
     """Make and store a shard in this process, skipping banned scenes. Errors are returned, to travel between processes."""
 
     def leave(scene: str, rows: int) -> None:
@@ -95,8 +95,9 @@ def attempt(plan: Plan, out: Path, index: int, banned: frozenset[str]) -> Except
         trail.truncate()
 
     try:
+        work_folder(out).mkdir(parents=True, exist_ok=True)
         with trail_path(out, index).open("w") as trail:  # opening a file for every scene would cost 1 ms each
-            write_shard(Shard(plan, index, leave, banned), out, plan.shards)
+            write_shard(out, Shard(plan, index, leave, banned), plan.shards)
     except OSError as error:
         return DatasetError(f"cannot write in {out}: {error}; finished shards are kept: the same command goes on from them")
     except Exception as error:
@@ -107,7 +108,7 @@ def attempt(plan: Plan, out: Path, index: int, banned: frozenset[str]) -> Except
     return None
 
 
-def _read_trail(out: Path, index: int) -> tuple[str, int]:
+def _read_trail(out: Place, index: int) -> tuple[str, int]:
     """The scene that a shard's process was last at, and the rows made before; empty where it is not known."""
     try:
         scene, rows = json.loads(trail_path(out, index).read_text())

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 
 from spatial_ssrl.build.engine import attempt
+from spatial_ssrl.build.place import Place
 from spatial_ssrl.build.plan import Plan
 
 POLL_SECONDS = 0.1
@@ -19,7 +19,7 @@ POLL_SECONDS = 0.1
 class Processes:
     """A pool of processes of this machine, started when they are needed."""
 
-    def __init__(self, plan: Plan, out: Path, workers: int) -> None:
+    def __init__(self, plan: Plan, out: Place, workers: int) -> None:
         self.plan, self.out, self.slots = plan, out, workers
         self.context = multiprocessing.get_context("spawn")
         self.idle: list[tuple[SpawnProcess, Connection]] = []
@@ -63,7 +63,7 @@ class Processes:
 
 
 @contextmanager
-def local_pool(plan: Plan, out: Path, workers: int) -> Iterator[Processes]:
+def local_pool(plan: Plan, out: Place, workers: int) -> Iterator[Processes]:
     """Processes of this machine, ended when the block is left."""
     pool = Processes(plan, out, workers)
     try:
@@ -72,7 +72,7 @@ def local_pool(plan: Plan, out: Path, workers: int) -> Iterator[Processes]:
         pool.close()
 
 
-def _serve(plan: Plan, out: Path, pipe: Connection) -> None:
+def _serve(plan: Plan, out: Place, pipe: Connection) -> None:
     """Make the shards that the pipe names until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()

@@ -1,4 +1,4 @@
-"""The Ray engine: a task a shard, on a cluster whose nodes see the sources and the output under the same paths."""
+"""The Ray engine: a task a shard, on a cluster whose nodes see sources and output under the same paths or URLs."""
 
 import logging
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spatial_ssrl.build.engine import attempt
+from spatial_ssrl.build.place import Place
 from spatial_ssrl.build.plan import Plan
 from spatial_ssrl.errors import DatasetError, MissingExtraError
 
@@ -19,7 +20,7 @@ LOCAL = "local"
 class Tasks:
     """Tasks of a Ray cluster; one whose worker or node is lost counts as a process that died."""
 
-    def __init__(self, ray: Any, plan: Plan, out: Path) -> None:
+    def __init__(self, ray: Any, plan: Plan, out: Place) -> None:
         self.ray, self.out, self.plan = ray, out.absolute(), ray.put(plan)
         self.task = ray.remote(max_retries=0)(_attempt_in)
         self.pending: dict[Any, int] = {}
@@ -47,7 +48,7 @@ class Tasks:
 
 
 @contextmanager
-def ray_pool(plan: Plan, out: Path, workers: int, address: str) -> Iterator[Tasks]:
+def ray_pool(plan: Plan, out: Place, workers: int, address: str) -> Iterator[Tasks]:
     """Tasks on the cluster at `address`, or on one with so many workers started here; disconnected at the end.
 
     Raises MissingExtraError, or DatasetError when no cluster answers.
@@ -69,7 +70,7 @@ def ray_pool(plan: Plan, out: Path, workers: int, address: str) -> Iterator[Task
         ray.shutdown()
 
 
-def _attempt_in(folder: Path, plan: Plan, out: Path, index: int, banned: frozenset[str]) -> Exception | None:
+def _attempt_in(folder: Path, plan: Plan, out: Place, index: int, banned: frozenset[str]) -> Exception | None:
     """A shard, made in the folder that relative paths of sources start from."""
     os.chdir(folder)
     return attempt(plan, out, index, banned)

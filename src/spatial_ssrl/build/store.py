@@ -1,9 +1,11 @@
-"""A dataset folder on disk: shards, the state of an unfinished build, the manifest, the card.
+"""A dataset folder, on disk or in an object store: shards, the state of an unfinished build, the manifest, the card.
 
 DIR/data/train-00000-of-00004.parquet    rows
 DIR/manifest.json                        counts, drops, skipped files, checksums, versions; written last
 DIR/README.md                            dataset card
 DIR/.build/                              an unfinished build: its fingerprint, an account and a trail a shard
+
+Lock and trails of a build in an object store are in a folder of this machine.
 """
 
 import errno
@@ -17,21 +19,26 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
+from spatial_ssrl.build.place import STATE, Place, reaching, staged, work_folder
 from spatial_ssrl.build.plan import Plan
 from spatial_ssrl.build.shard import Shard
 from spatial_ssrl.errors import DatasetError
 from spatial_ssrl.row import Row, row_writer
 
-STATE = ".build"
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """How a file system without locks answers."""
+REQUESTS = 16
+"""Files to look at at a time: an object store answers each after some 30 ms."""
 
 
-def is_finished(plan: Plan, out: Path) -> bool:
+@reaching
+def is_finished(out: Place, plan: Plan) -> bool:
     """Whether the folder holds this very build, whole.
 
     Raises DatasetError when it holds another build, or files of another kind.
@@ -47,29 +54,38 @@ def is_finished(plan: Plan, out: Path) -> bool:
 
 
 @contextmanager
-def claim(plan: Plan, out: Path) -> Iterator[None]:
+def claim(out: Place, plan: Plan) -> Iterator[None]:
     """Hold a folder, new or to be resumed, against other processes. Raises DatasetError when one holds it.
 
-    Where the file system has no locks, two runs both make all shards, with the same bytes and names of their own for
-    unfinished files.
+    Where the file system has no locks, and on an object store against other machines, two runs both make all shards,
+    with the same bytes and names of their own for unfinished files.
     """
-    (out / STATE).mkdir(parents=True, exist_ok=True)
-    with (out / STATE / "lock").open("a+") as lock:
+    work = work_folder(out)
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("a+") as lock:
         alone = _lock(lock, out)
-        _write(out / STATE / "fingerprint", plan.fingerprint)
-        (out / "data").mkdir(exist_ok=True)
+        _prepare(out, plan)
         _sweep(out, alone)
         yield
         _sweep(out, alone)
 
 
-def _sweep(out: Path, alone: bool) -> None:
+@reaching
+def _prepare(out: Place, plan: Plan) -> None:
+    for folder in (out, out / STATE, out / "data"):
+        if folder != folder.parent:  # a bucket is not made
+            folder.mkdir(exist_ok=True)
+    _write(out / STATE / "fingerprint", plan.fingerprint)
+
+
+def _sweep(out: Place, alone: bool) -> None:
     """Delete the unfinished files that dead processes left, where no other run can be writing them."""
-    for left in (*out.glob("data/.*.tmp"), *out.glob(f"{STATE}/.*.tmp")) if alone else ():
-        left.unlink(missing_ok=True)
+    if alone and isinstance(out, Path):
+        for left in (*out.glob("data/.*.tmp"), *out.glob(f"{STATE}/.*.tmp")):
+            left.unlink(missing_ok=True)
 
 
-def _lock(lock: TextIO, out: Path) -> bool:
+def _lock(lock: TextIO, out: Place) -> bool:
     """Whether the folder could be locked."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -85,36 +101,52 @@ def _lock(lock: TextIO, out: Path) -> bool:
     return True
 
 
-def write_shard(shard: Shard, out: Path, shards: int) -> None:
+def write_shard(out: Place, shard: Shard, shards: int) -> None:
     """Write a shard's rows as they are made, a file a split, and then the account that marks it as finished."""
     counts, paths, account = Counter[tuple[str, str]](), dict[str, Path](), shard.account
-    with ExitStack() as files:
-        writers: dict[str, Callable[[Row], None]] = {}
-        for row in shard:
-            split = row["split"]
-            if split not in writers:
-                paths[split] = out / "data" / f"{split}-{shard.index:05d}-of-{shards:05d}.parquet"
-                writers[split] = files.enter_context(row_writer(paths[split]))
-            writers[split](row)
-            counts[split, f"{row['task']}/{row['variant']}"] += 1
-    rows = {split: sum(inner.values()) for split, inner in nest(counts).items()}
-    told = {path.name: {"rows": rows[split], **_facts(path)} for split, path in paths.items()}
+    with staged(out / "data") as folder:
+        with ExitStack() as files:
+            writers: dict[str, Callable[[Row], None]] = {}
+            for row in shard:
+                split = row["split"]
+                if split not in writers:
+                    paths[split] = folder / f"{split}-{shard.index:05d}-of-{shards:05d}.parquet"
+                    writers[split] = files.enter_context(row_writer(paths[split]))
+                writers[split](row)
+                counts[split, f"{row['task']}/{row['variant']}"] += 1
+        rows = {split: sum(inner.values()) for split, inner in nest(counts).items()}
+        told = {path.name: {"rows": rows[split], **_facts(path)} for split, path in paths.items()}
     found = {"counts": nest(counts), "drops": nest(account.drops), "skipped": account.skipped, "short": nest(account.short)}
-    _write(_account(out, shard.index), json.dumps({**found, "files": told}, sort_keys=True))
+    _write_account(out, shard.index, {**found, "files": told})
 
 
-def unfinished(out: Path, shards: int) -> list[int]:
-    """Shards without an account, or whose files are not what it says."""
-    return [i for i in range(shards) if not (_account(out, i).exists() and _is_whole(out, i))]
+@reaching
+def unfinished(out: Place, shards: int) -> list[int]:
+    """Shards without an account, or whose files are not what it says: of its SHA-256 or, in a store, its size."""
+    there = {path.name for path in (out / STATE).iterdir()}
+    accounted = [index for index in range(shards) if _account(out, index).name in there]
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        whole = {index for index, ok in zip(accounted, pool.map(partial(_is_whole, out), accounted), strict=True) if ok}
+    return [index for index in range(shards) if index not in whole]
 
 
-def _is_whole(out: Path, index: int) -> bool:
-    for name, told in json.loads(_account(out, index).read_text())["files"].items():
-        path = out / "data" / name
-        if not path.exists() or {"rows": told["rows"], **_facts(path)} != told:
-            logging.getLogger(__name__).warning("%s is gone or not as it was written; it is made again", path)
-            return False
-    return True
+def _is_whole(out: Place, index: int) -> bool:
+    try:
+        account = _read_account(out, index)
+    except ValueError:  # cut short, in a store that shows files while they are written
+        return False
+    damaged = [name for name, told in account["files"].items() if not _is_as_told(out / "data" / name, told)]
+    for name in damaged:
+        logging.getLogger(__name__).warning("%s/data/%s is gone or not as it was written; it is made again", out, name)
+    return not damaged
+
+
+def _is_as_told(path: Place, told: dict[str, str | int]) -> bool:
+    if not path.exists():
+        return False
+    if isinstance(path, Path):
+        return {"rows": told["rows"], **_facts(path)} == told
+    return path.stat().st_size == told["bytes"]  # to hash it is to download it
 
 
 def _facts(path: Path) -> dict[str, str | int]:
@@ -122,13 +154,15 @@ def _facts(path: Path) -> dict[str, str | int]:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def merge_accounts(out: Path, shards: int) -> dict[str, Any]:
+@reaching
+def merge_accounts(out: Place, shards: int) -> dict[str, Any]:
     """The sum of all shards' accounts."""
     totals: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in ("counts", "drops", "short")}
     skipped: dict[str, str] = {}
     files: dict[str, dict[str, Any]] = {}
-    for index in range(shards):
-        account = json.loads(_account(out, index).read_text())
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        accounts = list(pool.map(partial(_read_account, out), range(shards)))
+    for account in accounts:
         skipped.update(account["skipped"])
         files.update(account["files"])
         for name, total in totals.items():
@@ -137,19 +171,25 @@ def merge_accounts(out: Path, shards: int) -> dict[str, Any]:
     return {**sums, "skipped": dict(sorted(skipped.items())), "files": dict(sorted(files.items()))}
 
 
-def close_store(out: Path, manifest: dict[str, Any], card: str) -> None:
+@reaching
+def close_store(out: Place, manifest: dict[str, Any], card: str) -> None:
     """Write card and manifest, and forget the state of the build."""
     (out / "README.md").write_text(card, encoding="utf-8")
     _write(out / "manifest.json", json.dumps(manifest, indent=2) + "\n")
     forget_state(out)
 
 
-def forget_state(out: Path) -> None:
-    """Delete the state of a build that is finished, where it is still there."""
-    shutil.rmtree(out / STATE, ignore_errors=True)
+@reaching
+def forget_state(out: Place) -> None:
+    """Delete the state of a build that is finished, where it is still there and may be deleted."""
+    shutil.rmtree(work_folder(out), ignore_errors=True)
+    if not isinstance(out, Path):
+        with suppress(OSError):
+            (out / STATE).rmdir(recursive=True)
 
 
-def read_manifest(dataset: Path) -> dict[str, Any]:
+@reaching
+def read_manifest(dataset: Place) -> dict[str, Any]:
     """The manifest of a finished dataset. Raises DatasetError when there is none."""
     path = dataset / "manifest.json"
     try:
@@ -169,17 +209,36 @@ def nest(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
     return nested
 
 
-def trail_path(out: Path, index: int) -> Path:
+def trail_path(out: Place, index: int) -> Path:
     """Where the process that makes a shard leaves word of the scene it is at."""
-    return out / STATE / f"trail-{index:05d}.json"
+    return work_folder(out) / f"trail-{index:05d}.json"
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file under a temporary name of its own, then rename it."""
+def _write(path: Place, text: str) -> None:
+    """Write a file at once: under a temporary name of its own that is renamed, or as an object."""
+    if not isinstance(path, Path):
+        path.write_text(text, encoding="utf-8")
+        return
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
 
-def _account(out: Path, index: int) -> Path:
+@reaching
+def _write_account(out: Place, index: int, account: dict[str, Any]) -> None:
+    _write(_account(out, index), json.dumps(account, sort_keys=True))
+
+
+def _read_account(out: Place, index: int) -> dict[str, Any]:
+    """What a shard came to. Raises DatasetError when there is no word of it, ValueError when it is damaged."""
+    try:
+        account: dict[str, Any] = json.loads(_account(out, index).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DatasetError(
+            f"{_account(out, index)} is gone: another run has finished in {out}, or its processes share no files there"
+        ) from None
+    return account
+
+
+def _account(out: Place, index: int) -> Place:
     return out / STATE / f"shard-{index:05d}.json"

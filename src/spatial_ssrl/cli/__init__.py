@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from spatial_ssrl.cli import evaluation, rows, training
-from spatial_ssrl.cli.console import fail
+from spatial_ssrl.cli.console import fail, folder_here
 from spatial_ssrl.cli.evaluation import print_scores, run_benchmark
 from spatial_ssrl.cli.rows import build_rows
 from spatial_ssrl.cli.training import train_model
@@ -65,7 +65,7 @@ def demo(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, or of a dataset.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", parser=folder_here, help="Folder of a run, or of a dataset.")],
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
 ) -> None:
     """One self-contained HTML page about a run: rows, drops, training curves, results."""

@@ -3,7 +3,10 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal, NoReturn
+
+from spatial_ssrl.errors import DatasetError
 
 INTERRUPTED = 130
 TABLE_WIDTH = 120
@@ -15,6 +18,15 @@ def fail(message: str) -> NoReturn:
     """Print an error and end with status 2."""
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)
+
+
+def folder_here(text: str) -> Path:
+    """A folder to read rows from. Raises DatasetError for a URL."""
+    if "://" in text:
+        raise DatasetError(
+            f"{text} is no folder of this machine; copy it to one, or read data/*.parquet there with `datasets`"
+        )
+    return Path(text)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from spatial_ssrl.cli.console import print_table, progress_bar
+from spatial_ssrl.cli.console import folder_here, print_table, progress_bar
 
 if TYPE_CHECKING:
     from spatial_ssrl.evaluate import Benchmark, Results, Settings
@@ -52,7 +52,10 @@ class Modes(StrEnum):
 def evaluate(
     model: Annotated[str, typer.Argument(help="Model folder or hub name; with --base-url the server's name for it.")],
     out: Annotated[Path, typer.Option(help="Folder for replies and scores.")],
-    data: Annotated[Path | None, typer.Option(help="Dataset folder of `spatial-ssrl build`, to ask its rows.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", parser=folder_here, help="Dataset folder of `spatial-ssrl build`, to ask its rows."),
+    ] = None,
     split: Annotated[str, typer.Option(help="Split of the dataset to ask.")] = "test",
     suite: Annotated[str, typer.Option(help="Benchmarks: spatial, general, all, or names, or name=table; commas.")] = "",
     tables: Annotated[Path, typer.Option(help="Folder with the benchmarks' tables.")] = Path("benchmarks"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from spatial_ssrl.cli.console import print_table, progress_bar
+from spatial_ssrl.cli.console import folder_here, print_table, progress_bar
 
 if TYPE_CHECKING:
     from spatial_ssrl.audit import Audit
@@ -25,7 +25,7 @@ def build(
         list[str] | None,
         typer.Argument(metavar="SOURCE...", help="A folder of images, or layout:path; see `spatial-ssrl sources`."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the dataset.")] = Path("puzzles"),
+    out: Annotated[str, typer.Option(help="Folder or URL for the dataset.")] = "puzzles",
     recipe: Annotated[Path | None, typer.Option(help="TOML recipe; the options below override it.")] = None,
     n: Annotated[int | None, typer.Option(help="Rows in all splits together.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all draws.")] = None,
@@ -47,7 +47,8 @@ def build(
     if dry_run:
         return _print_plan(recipe, flags, workers)
     build_rows(recipe, flags, out, workers, strict_inputs=strict_inputs, engine=engine, address=address)
-    print(f"next: spatial-ssrl report {out} --out {out}/report.html")
+    remote = f'datasets.load_dataset("parquet", data_files="{out}/data/train-*.parquet")'
+    print(f"next: {remote if '://' in out else f'spatial-ssrl report {out} --out {out}/report.html'}")
 
 
 @app.command("sources")
@@ -70,7 +71,7 @@ def list_sources() -> None:
 
 @app.command()
 def audit(
-    data: Annotated[Path, typer.Argument(metavar="DIR", help="Dataset folder of `spatial-ssrl build`.")],
+    data: Annotated[Path, typer.Argument(metavar="DIR", parser=folder_here, help="Dataset folder of `spatial-ssrl build`.")],
     against: Annotated[
         Path | None, typer.Option(help="Images that must not occur: a folder, or parquet files with an image column.")
     ] = None,
@@ -97,7 +98,7 @@ def audit(
 
 @app.command()
 def export(
-    data: Annotated[Path, typer.Argument(metavar="DIR", help="Dataset folder of `spatial-ssrl build`.")],
+    data: Annotated[Path, typer.Argument(metavar="DIR", parser=folder_here, help="Dataset folder of `spatial-ssrl build`.")],
     to: Annotated[str, typer.Option(help="Trainer: trl, verl, easyr1, swift, llamafactory; or webdataset.")],
     out: Annotated[Path, typer.Option(help="Folder for the files.")],
     images: Annotated[
@@ -120,7 +121,7 @@ def export(
     print(f"{sum(done.rows.values())} rows ({', '.join(done.rows)}) in {out}\nnext: {done.command}")
 
 
-def build_rows(recipe: Path | None, flags: dict[str, Any], out: Path, workers: int, **settings: Any) -> None:
+def build_rows(recipe: Path | None, flags: dict[str, Any], out: str | Path, workers: int, **settings: Any) -> None:
     """Build a dataset with a progress bar, and print what it holds."""
     from spatial_ssrl import build as room
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spatial_ssrl.cli.console import fail, print_table, progress_bar, resumable
+from spatial_ssrl.cli.console import fail, folder_here, print_table, progress_bar, resumable
 from spatial_ssrl.config import parse_flags
 
 app = typer.Typer(help="Train a model: cold start (sft), then reinforcement learning (grpo).", no_args_is_help=True)
@@ -16,7 +16,7 @@ app = typer.Typer(help="Train a model: cold start (sft), then reinforcement lear
 @app.command()
 def sft(
     preset: Annotated[Path, typer.Argument(metavar="PRESET", help="TOML preset, such as recipes/train/*.toml.")],
-    data: Annotated[Path, typer.Option(help="Dataset folder of `spatial-ssrl build`.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", parser=folder_here, help="Dataset folder of `spatial-ssrl build`.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and the model.")],
     model: Annotated[str | None, typer.Option(help="Model folder or hub name; overrides the preset.")] = None,
     changes: Annotated[
@@ -32,7 +32,9 @@ def sft(
 def grpo(
     preset: Annotated[Path, typer.Argument(metavar="PRESET", help="TOML preset, such as recipes/train/*.toml.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and the model.")],
-    data: Annotated[Path | None, typer.Option(help="Dataset folder of `spatial-ssrl build`.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", parser=folder_here, help="Dataset folder of `spatial-ssrl build`.")
+    ] = None,
     stream: Annotated[
         list[str] | None,
         typer.Option(metavar="SOURCE", help="Images to draw rows from while training, instead of --data; may be repeated."),
