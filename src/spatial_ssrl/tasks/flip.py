@@ -84,11 +84,15 @@ class Flip(PatchTask[FlipParams]):
     def answer(self, params: FlipParams) -> str:
         return f"{params.patch}-{params.way}"
 
+    @property
+    def margin_unit(self) -> str:
+        return "grey levels between the patch and its changed forms"
+
     def margin(self, scene: Scene, params: FlipParams) -> Margin:
         """Smallest difference among the patch and its changed forms: which one, and which way."""
         true = self.thumbnails(scene, params)[params.patch]
         forms = [true, *(_changed(true, way) for way in self.form.ways)]
-        return Margin(smallest_difference(forms), self.min_asymmetry, "grey levels between the patch and its changed forms")
+        return Margin(smallest_difference(forms), self.min_asymmetry)
 
     def candidates(self, scene: Scene, params: FlipParams) -> tuple[list[RGB], Candidates]:
         """The picture as it was, and with every other change to the shown one undone."""

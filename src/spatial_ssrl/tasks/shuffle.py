@@ -95,9 +95,13 @@ class Shuffle(PatchTask[ShuffleParams]):
     def answer(self, params: ShuffleParams) -> str:
         return "-".join(str(params.permutation.index(p)) for p in range(len(params.permutation)))
 
+    @property
+    def margin_unit(self) -> str:
+        return "grey levels between the two most alike patches"
+
     def margin(self, scene: Scene, params: ShuffleParams) -> Margin:
         visible = [patch for p, patch in enumerate(self.thumbnails(scene, params)) if p != params.masked]
-        return Margin(smallest_difference(visible), self.min_difference, "grey levels between the two most alike patches")
+        return Margin(smallest_difference(visible), self.min_difference)
 
     def candidates(self, scene: Scene, params: ShuffleParams) -> tuple[list[RGB], Candidates]:
         """Every order but the shown one."""
