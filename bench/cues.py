@@ -103,6 +103,8 @@ def mark_features(task: Any, scene: Scene, rng: np.random.Generator) -> np.ndarr
 
 def patch_features(task: PatchTask[Any], scene: Scene, rng: np.random.Generator) -> np.ndarray | None:
     params = task.draw(scene, rng)
+    if isinstance(params, Drop):
+        return None
     margin = task.margin(scene, params)
     return features(*task.candidates(scene, params), task.grid) if margin.value >= margin.threshold else None
 

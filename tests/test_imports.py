@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "streaming": {"build", "reward", "sources", "tasks", "vlm", *CORE},
     "train": {"build", "coldstart", "config", "errors", "grammar", "reward", "rng", "row", "scene", "streaming", "vlm"},
     "evaluate": {"errors", "grammar", "rng", "row", "statistics", "vlm"},
-    "report": {"audit", "errors", "row", "scene"},
+    "report": {"audit", "errors", "row", "scene", "tasks"},
     "presets": set(),
 }
 THIRD_PARTY = {

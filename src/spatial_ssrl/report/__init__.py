@@ -41,15 +41,6 @@ TASKS = {
 }
 """Title of a task and what it asks; a task that is not listed goes by its own name."""
 
-MARGIN_UNITS = {
-    "shuffle": "grey levels between the two most alike patches",
-    "flip": "grey levels between the patch and its changed forms",
-    "crop": "grey levels between the true part and the nearest other option",
-    "depth": "consecutive regions apart: in normalised depth, or in profile strict the ratio of their depths",
-    "position": "share of the threshold that decides the direction",
-}
-"""What the margin of a task counts; rows do not say it."""
-
 LONGEST_REPLY = 1200
 
 
@@ -76,7 +67,7 @@ def _template() -> "Template":
         raise MissingExtraError("jinja2", "report") from None
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"percent": percent, "task_title": lambda task: TASKS.get(task, (task, ""))[0]}
-    environment.globals |= {"TASKS": TASKS, "MARGIN_UNITS": MARGIN_UNITS, "NAMES": NAMES, "ALL": ALL}
+    environment.globals |= {"TASKS": TASKS, "NAMES": NAMES, "ALL": ALL}
     environment.globals["LONGEST_REPLY"] = LONGEST_REPLY
     return environment.from_string(files("spatial_ssrl").joinpath("report", "page.html.jinja").read_text(encoding="utf-8"))
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import PIL.Image
 
 from spatial_ssrl.audit import Audit
-from spatial_ssrl.errors import DatasetError
+from spatial_ssrl.errors import DatasetError, RecipeError
 from spatial_ssrl.report.reading import Json, read_json, split_order
 from spatial_ssrl.report.shortcuts import Verdict, verdicts_of
 from spatial_ssrl.row import Image, Row, pick_rows, read_rows
+from spatial_ssrl.tasks import make_task
 
 MANIFEST_KEYS = ("command", "counts", "drops", "fingerprint", "recipe", "scenes", "short", "skipped", "unserved", "versions")
 FACTS = ("id", "task", "variant", "level", "answer", "grammar", "chance", "margin", "scene_id", "split")
@@ -115,6 +116,14 @@ class Data:
             name: ([shown[row["id"]] for row in least], [shown[row["id"]] for row in most])
             for name, (least, most) in chosen.items()
         }
+
+    def margin_unit(self, name: str) -> str | None:
+        """What the margin of a variant counts; None for one that is not known here."""
+        task, _, variant = name.partition("/")
+        try:
+            return make_task(task, variant, self.manifest["recipe"]["profile"]).margin_unit
+        except RecipeError:
+            return None
 
     def fetch(self, facts: Iterable[Row]) -> dict[str, Row]:
         """Whole rows, pictures included, by id."""

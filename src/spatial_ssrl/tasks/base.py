@@ -26,11 +26,10 @@ class Drop:
 
 @dataclass(frozen=True)
 class Margin:
-    """By how much an answer is decided, in `unit`; a draw below `threshold` is dropped."""
+    """By how much an answer is decided, in its task's `margin_unit`; a draw below `threshold` is dropped."""
 
     value: float
     threshold: float
-    unit: str
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,11 @@ class Task(ABC, Generic[P]):
     @abstractmethod
     def margin(self, scene: Scene, params: P) -> Margin:
         """How decided the answer is."""
+
+    @property
+    @abstractmethod
+    def margin_unit(self) -> str:
+        """What a margin counts."""
 
     def cue(self, scene: Scene, params: P) -> float:
         """How many times likelier than a guess, or than the least likely answer, cheap cues make the right one."""

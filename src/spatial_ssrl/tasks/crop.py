@@ -191,11 +191,15 @@ class Crop(Task[CropParams]):
     def answer(self, params: CropParams) -> str:
         return chr(ord("A") + params.kinds.index(TRUE))
 
+    @property
+    def margin_unit(self) -> str:
+        return "grey levels between the true part and the nearest other option"
+
     def margin(self, scene: Scene, params: CropParams) -> Margin:
         small = self._options(scene, params, CUE_SIDE)
         true = small.pop(params.kinds.index(TRUE))
         value = min(difference(true, other) for other in small)
-        return Margin(value, self.min_difference, "grey levels between the true part and the nearest other option")
+        return Margin(value, self.min_difference)
 
     def grammar(self, params: CropParams) -> Letter:
         return Letter(OPTIONS)

@@ -179,6 +179,10 @@ class DepthOrder(Task[DepthParams]):
     def answer(self, params: DepthParams) -> str:
         return "-".join(map(str, params.order))
 
+    @property
+    def margin_unit(self) -> str:
+        return f"{'standard deviations of the noise' if self.min_sigmas else 'normalised depth'} between compared regions"
+
     def margin(self, scene: Scene, params: DepthParams) -> Margin:
         """The smallest step between compared regions, in normalised depth, or in its noise where that is limited."""
         spans = [_span(scene, centre, params.half) for centre in params.centres]
@@ -186,10 +190,10 @@ class DepthOrder(Task[DepthParams]):
         if self.min_sigmas:
             ends, starts = np.array(steps, dtype=np.float32).T
             sigmas = steps_in_noise(ends, starts, scene.depth_unit)
-            return Margin(float(sigmas.min()), self.min_sigmas, "standard deviations of the noise of compared regions")
+            return Margin(float(sigmas.min()), self.min_sigmas)
         gaps = [normalise(np.array(step, dtype=np.float32), *params.limits) for step in steps]
         gap = min(float(start - end) for end, start in gaps)
-        return Margin(gap, self.min_gap, "normalised depth between compared regions")
+        return Margin(gap, self.min_gap)
 
     def candidates(self, scene: Scene, params: DepthParams) -> Float[np.ndarray, "m f"]:
         """How well each answer agrees with place and look of the marks, the true one first.

@@ -124,11 +124,15 @@ class Distance(Task[DistanceParams]):
     def options(self, params: DistanceParams) -> tuple[str, ...]:
         return CHOICES
 
+    @property
+    def margin_unit(self) -> str:
+        return "standard deviations of the noise between both distances"
+
     def margin(self, scene: Scene, params: DistanceParams) -> Margin:
         """Difference of the two distances in standard deviations of the noise of both."""
         pairs = _measure(scene, np.array(params.points)[:, ::-1].reshape(2, 2, 2))
         sigmas = np.ptp(pairs.length) / np.hypot(*pairs.noise)
-        return Margin(float(sigmas), self.min_sigmas, "standard deviations of the noise of both distances")
+        return Margin(float(sigmas), self.min_sigmas)
 
     def candidates(self, scene: Scene, params: DistanceParams) -> Float[np.ndarray, "2 f"]:
         """Lengths in the picture, and what place and look of the marks add up to and differ by; the true pair first."""

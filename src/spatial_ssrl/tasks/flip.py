@@ -12,7 +12,7 @@ import numpy as np
 
 from spatial_ssrl.grammar import LabelDirection, LabelledWay, LabelTurn
 from spatial_ssrl.scene import RGB, Scene
-from spatial_ssrl.tasks.base import Margin, Params, pick_wording
+from spatial_ssrl.tasks.base import Drop, Margin, Params, pick_wording
 from spatial_ssrl.tasks.cues import CUE_SIDE, Candidates
 from spatial_ssrl.tasks.grid import smallest_difference
 from spatial_ssrl.tasks.patches import PatchParams, PatchTask
@@ -64,14 +64,15 @@ class Flip(PatchTask[FlipParams]):
         """The form of the answer; it lists the ways."""
         return LabelTurn(ROWS * COLUMNS) if self.turned else LabelDirection(ROWS * COLUMNS)
 
-    def draw(self, scene: Scene, rng: np.random.Generator) -> FlipParams:
+    def draw(self, scene: Scene, rng: np.random.Generator) -> FlipParams | Drop:
         patch, way = int(rng.integers(ROWS * COLUMNS)), int(rng.choice(self.form.ways))
         wording = pick_wording(self.wordings, rng)
         width, height = scene.size
         side = min(scene.size)
         x, y = int(rng.integers(width - side + 1)), int(rng.integers(height - side + 1))
         frame = (x, y, x + side, y + side) if self.turned else (0, 0, width, height)
-        return FlipParams(wording, self.draw_cuts(frame, rng), patch, way)
+        cuts = self.draw_cuts(frame, rng)
+        return cuts if isinstance(cuts, Drop) else FlipParams(wording, cuts, patch, way)
 
     def render(self, scene: Scene, params: FlipParams) -> list[RGB]:
         return [self.show(self._change(self.cut(scene, params), params.patch, params.way), params)]
@@ -84,11 +85,15 @@ class Flip(PatchTask[FlipParams]):
     def answer(self, params: FlipParams) -> str:
         return f"{params.patch}-{params.way}"
 
+    @property
+    def margin_unit(self) -> str:
+        return "grey levels between the patch and its changed forms"
+
     def margin(self, scene: Scene, params: FlipParams) -> Margin:
         """Smallest difference among the patch and its changed forms: which one, and which way."""
         true = self.thumbnails(scene, params)[params.patch]
         forms = [true, *(_changed(true, way) for way in self.form.ways)]
-        return Margin(smallest_difference(forms), self.min_asymmetry, "grey levels between the patch and its changed forms")
+        return Margin(smallest_difference(forms), self.min_asymmetry)
 
     def candidates(self, scene: Scene, params: FlipParams) -> tuple[list[RGB], Candidates]:
         """The picture as it was, and with every other change to the shown one undone."""

@@ -13,10 +13,13 @@ from typing import TypeVar
 import numpy as np
 
 from spatial_ssrl.scene import RGB, Box, Scene
-from spatial_ssrl.tasks.base import Params, Task
+from spatial_ssrl.tasks.base import Drop, Params, Task
 from spatial_ssrl.tasks.cues import Candidates, truth_probability
 from spatial_ssrl.tasks.grid import THUMBNAIL, cells, equalise, join, slots
 from spatial_ssrl.tasks.marks import label_boxes
+
+SMALLEST_PATCH = 12
+"""Shortest side in pixels of a patch that can carry a number."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,12 @@ class PatchTask(Task[P]):
         tiles, candidates = self.candidates(scene, params)
         return truth_probability(tiles, candidates, self.grid, self.cue_kind) * len(candidates)
 
-    def draw_cuts(self, frame: Box, rng: np.random.Generator) -> tuple[Box, ...]:
+    def draw_cuts(self, frame: Box, rng: np.random.Generator) -> tuple[Box, ...] | Drop:
         """What each patch shows of a frame of the picture."""
-        return tuple(self.disguise.cut(frame, cell, rng) for cell in cells(frame, *self.grid))
+        cuts = tuple(self.disguise.cut(frame, cell, rng) for cell in cells(frame, *self.grid))
+        if min(min(right - left, bottom - top) for left, top, right, bottom in cuts) < SMALLEST_PATCH:
+            return Drop("patches too small for their numbers")
+        return cuts
 
     def cut(self, scene: Scene, params: P) -> list[RGB]:
         """The patches in their original order, all of one size, as they are shown."""

@@ -182,6 +182,12 @@ class Position(Task[PositionParams]):
     def options(self, params: PositionParams) -> tuple[str, ...]:
         return params.choices
 
+    @property
+    def margin_unit(self) -> str:
+        if self.min_sigmas:
+            return "standard deviations of the noise between both depths"
+        return "share of the threshold that decides the direction"
+
     def margin(self, scene: Scene, params: PositionParams) -> Margin:
         """Distance of dx and dz from the threshold that decides them, as a share of it; the smaller one.
 
@@ -191,12 +197,10 @@ class Position(Task[PositionParams]):
         (x1, y1), (x2, y2) = params.points
         if self.min_sigmas:
             sigmas = np.abs(steps_in_noise(scene.depth[[y1], [x1]], scene.depth[[y2], [x2]], scene.depth_unit))
-            return Margin(float(sigmas[0]), self.min_sigmas, "standard deviations of the noise of both depths")
+            return Margin(float(sigmas[0]), self.min_sigmas)
         z1, z2 = normalise(scene.depth[[y1, y2], [x1, x2]], *params.limits)
         shares = (abs(x2 - x1) / self._min_dx(scene), abs(float(z2 - z1)) / self.min_depth)
-        return Margin(
-            min(abs(share - 1) for share in shares), self.min_share, "share of the threshold that decides the direction"
-        )
+        return Margin(min(abs(share - 1) for share in shares), self.min_share)
 
     def candidates(self, scene: Scene, params: PositionParams) -> Float[np.ndarray, "2 f"]:
         """How well each sign of dz agrees with place and look of the marks, the true one first; dx is plain to see."""

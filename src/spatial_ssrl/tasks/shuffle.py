@@ -12,7 +12,7 @@ import numpy as np
 
 from spatial_ssrl.grammar import Permutation
 from spatial_ssrl.scene import RGB, Scene
-from spatial_ssrl.tasks.base import Margin, Params, pick_wording
+from spatial_ssrl.tasks.base import Drop, Margin, Params, pick_wording
 from spatial_ssrl.tasks.cues import CUE_SIDE, UNKNOWN, Candidates, orders
 from spatial_ssrl.tasks.grid import WHITE, smallest_difference
 from spatial_ssrl.tasks.patches import PatchParams, PatchTask
@@ -59,7 +59,7 @@ class Shuffle(PatchTask[ShuffleParams]):
         """Which weights the cue has."""
         return "row" if self.grid[0] == 1 else "column" if self.grid[1] == 1 else "square"
 
-    def draw(self, scene: Scene, rng: np.random.Generator) -> ShuffleParams:
+    def draw(self, scene: Scene, rng: np.random.Generator) -> ShuffleParams | Drop:
         n = math.prod(self.grid)
         identity = tuple(range(n))
         permutation = identity
@@ -67,7 +67,8 @@ class Shuffle(PatchTask[ShuffleParams]):
             permutation = tuple(map(int, rng.permutation(n)))
         masked = int(rng.integers(n)) if self.variant.endswith("-masked") else None
         wording = pick_wording(self.wordings, rng)
-        return ShuffleParams(wording, self.draw_cuts((0, 0, *scene.size), rng), permutation, masked)
+        cuts = self.draw_cuts((0, 0, *scene.size), rng)
+        return cuts if isinstance(cuts, Drop) else ShuffleParams(wording, cuts, permutation, masked)
 
     def render(self, scene: Scene, params: ShuffleParams) -> list[RGB]:
         patches = self.cut(scene, params)
@@ -95,9 +96,13 @@ class Shuffle(PatchTask[ShuffleParams]):
     def answer(self, params: ShuffleParams) -> str:
         return "-".join(str(params.permutation.index(p)) for p in range(len(params.permutation)))
 
+    @property
+    def margin_unit(self) -> str:
+        return "grey levels between the two most alike patches"
+
     def margin(self, scene: Scene, params: ShuffleParams) -> Margin:
         visible = [patch for p, patch in enumerate(self.thumbnails(scene, params)) if p != params.masked]
-        return Margin(smallest_difference(visible), self.min_difference, "grey levels between the two most alike patches")
+        return Margin(smallest_difference(visible), self.min_difference)
 
     def candidates(self, scene: Scene, params: ShuffleParams) -> tuple[list[RGB], Candidates]:
         """Every order but the shown one."""
