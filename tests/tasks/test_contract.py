@@ -13,10 +13,9 @@ from spatial_ssrl.grammar import Grammar
 from spatial_ssrl.reward import score
 from spatial_ssrl.rng import generator
 from spatial_ssrl.scene import MIN_SIDE, Scene, decode_rgb
-from spatial_ssrl.tasks import TASKS, Drop, make_task, offered
+from spatial_ssrl.tasks import PROFILES, TASKS, Drop, make_task, offered
 
-ALL = [(name, variant, profile) for profile in ("paper", "strict") for name in TASKS for variant in offered(name, profile)]
-"""Moderate is other numbers alone."""
+ALL = [(name, variant, profile) for profile in PROFILES for name in TASKS for variant in offered(name, profile)]
 MOST_ASKED = 5000
 """Of more answers, this many are tried."""
 

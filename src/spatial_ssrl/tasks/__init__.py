@@ -19,69 +19,57 @@ TASKS: dict[str, type[Task[Any]]] = {task.name: task for task in (Shuffle, Flip,
 
 _APART = Disguise(erosion=0.08, zoom=0.85, gap=0.05, equalise=0.8)
 
-Values = dict[str, dict[str, Any] | None]
-_STRICT: Values = {
-    "shuffle": {"disguise": _APART, "min_difference": 30.0, "redraws": 4, "max_lift": 1.0},
-    "shuffle/3x3": {"disguise": replace(_APART, erosion=0.05), "min_difference": 15.0},
-    "shuffle/3x1": {"max_lift": 0.8},
-    "crop": {
-        "hole": 0.35,
-        "inset": 0.58,
-        "view": (0.62, 0.72),
-        "zoom": 0.9,
-        "equalise": 1.0,
-        "min_difference": 35.0,
-        "detail": 48,
-        "redraws": 2,
-        "max_lift": 1.5,
+PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
+    "paper": {},
+    "strict": {
+        "shuffle": {"disguise": _APART, "min_difference": 30.0, "redraws": 4, "max_lift": 1.0},
+        "shuffle/3x3": {"disguise": replace(_APART, erosion=0.05), "min_difference": 15.0},
+        "shuffle/3x1": {"max_lift": 0.8},
+        "crop": {
+            "hole": 0.35,
+            "inset": 0.58,
+            "view": (0.62, 0.72),
+            "zoom": 0.9,
+            "equalise": 1.0,
+            "min_difference": 35.0,
+            "detail": 48,
+            "redraws": 2,
+            "max_lift": 1.5,
+        },
+        "depth": {
+            "max_range": 0.15,
+            "min_gap": 0.0,
+            "min_ratio": 1.12,
+            "min_sigmas": 4.0,
+            "guard": 1.3,
+            "min_rise": 0.03,
+            "balanced": True,
+            "redraws": 6,
+            "max_lift": 0.5,
+        },
+        "depth/nearest": None,
+        "depth/farthest": None,
+        "position": {
+            "min_pixels": 44.0,
+            "min_depth": 0.055,
+            "min_ratio": 1.15,
+            "min_sigmas": 4.0,
+            "min_angle": 25.0,
+            "min_rise": 0.05,
+            "balanced": True,
+            "redraws": 6,
+            "max_lift": 0.6,
+        },
+        "position/single": None,
+        "distance": {"guard": 1.3, "spread": (0.7, 0.3), "redraws": 6, "max_lift": 0.6},
+        "flip": {"disguise": _APART, "min_asymmetry": 25.0, "redraws": 4, "max_lift": 1.0},
     },
-    "depth": {
-        "max_range": 0.15,
-        "min_gap": 0.0,
-        "min_ratio": 1.12,
-        "min_sigmas": 4.0,
-        "guard": 1.3,
-        "min_rise": 0.03,
-        "balanced": True,
-        "redraws": 6,
-        "max_lift": 0.5,
-    },
-    "depth/nearest": None,
-    "depth/farthest": None,
-    "position": {
-        "min_pixels": 44.0,
-        "min_depth": 0.055,
-        "min_ratio": 1.15,
-        "min_sigmas": 4.0,
-        "min_angle": 25.0,
-        "min_rise": 0.05,
-        "balanced": True,
-        "redraws": 6,
-        "max_lift": 0.6,
-    },
-    "position/single": None,
-    "distance": {"guard": 1.3, "spread": (0.7, 0.3), "redraws": 6, "max_lift": 0.6},
-    "flip": {"disguise": _APART, "min_asymmetry": 25.0, "redraws": 4, "max_lift": 1.0},
 }
-_CLOSER = Disguise(erosion=0.05, zoom=0.9, gap=0.05, equalise=0.4)
-_MODERATE: Values = {
-    **_STRICT,
-    "shuffle": {"disguise": _CLOSER, "min_difference": 30.0, "redraws": 4, "max_lift": 3.0},
-    "shuffle/3x3": {"disguise": replace(_CLOSER, erosion=0.03), "min_difference": 15.0},
-    "shuffle/3x1": {},
-    "depth/nearest": {},
-    "depth/farthest": {},
-    "flip": {"disguise": _CLOSER, "min_asymmetry": 25.0, "redraws": 4, "max_lift": 3.0},
-    "crop": {**(_STRICT["crop"] or {}), "inset": 0.8, "detail": 96, "max_lift": 3.0},
-}
-
-PROFILES: dict[str, Values] = {"paper": {}, "moderate": _MODERATE, "strict": _STRICT}
 """Per profile, the values by which the fields of a task, or of one of its variants, differ from their defaults.
 
-Moderate lies between: pictures are cut and recoloured half as far as in strict, and draws that cues give away are
-kept more often; what rests on depth is as in strict. None stands for a variant that the profile does not offer. Position
-in single directions: whether the markers lie beside each other is plain to see, and with it three answers of four. The
-nearest or farthest of four marks: place and look still told it more often than 15 points above chance.
+None stands for a variant that the profile does not offer. Position in single directions: whether the markers
+lie beside each other is plain to see, and with it three answers of four. The nearest or farthest of four marks: place
+and look still told it more often than 15 points above chance.
 """
 
 
