@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, help="checkout of InternLM/Spatial-SSRL, whose scripts are timed, too")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        sets = [link_images(args.images, Path(folder))] if args.images else list(render_rooms(Path("runs/bench")))
+        sets = [link_images(args.images, Path(folder))] if args.images else list(render_rooms(Path("runs/bench").resolve()))
         for pictures in sets:
             for task, profile in ((t, p) for t in TASKS for p in PROFILES if pictures.has_depth or not TASKS[t].needs_depth):
                 name = f"{task}/{profile}/{pictures.name}"
