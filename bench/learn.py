@@ -1,4 +1,4 @@
-"""What is learned? A tiny Qwen3-VL from random weights, all five tasks: cold start, then GRPO on paper or on strict rows.
+"""What is learned? A tiny Qwen3-VL from random weights, all five tasks: cold start, then GRPO: paper, strict, curriculum.
 
     OMP_NUM_THREADS=1 python bench/learn.py FOLDER [--seeds 0 1 2]
 
@@ -29,9 +29,9 @@ from spatial_ssrl.train import Preset, train
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 TASKS = {"shuffle": "2x2", "flip": "2x2", "crop": "square", "depth": "order3", "position": "diagonal"}
-SOURCES = {"paper": "synthetic:700?size=112x112&style=plain", "strict": f"synthetic:600?size={SIDE}x{SIDE}"}
+SOURCES = {"paper": "synthetic:1400?size=112x112&style=plain", "strict": f"synthetic:600?size={SIDE}x{SIDE}"}
 """On varied rooms this model stays at chance, and plain ones hold no strict shuffle: each profile has rooms of its own."""
-ROWS = {"paper": 3500, "strict": 600}
+ROWS = {"paper": 7000, "strict": 600}
 """Rows to build; strict ones take a hundred times as long to find."""
 SPLITS = {"train": 0.7, "validation": 0.05, "test": 0.25}
 TESTED = {"paper": 80, "strict": 30}
@@ -52,13 +52,16 @@ class Arm:
     start: str | None = None
     changes: dict[str, Any] = field(default_factory=dict)
     """Of the shipped tiny preset."""
+    curriculum: bool = False
+    """Rows are drawn from the training rooms while it trains, of the tasks that its groups still disagree on."""
 
 
-GRPO = {"max_steps": 40, "save_steps": 20}
+GRPO = {"max_steps": 60, "save_steps": 20}
 ARMS = (
-    Arm("cold start", "sft", "paper", changes={"max_steps": 350, "save_steps": 175}),
+    Arm("cold start", "sft", "paper", changes={"max_steps": 700, "save_steps": 175}),
     Arm("GRPO, paper", "grpo", "paper", "cold start", GRPO),
     Arm("GRPO, strict", "grpo", "strict", "cold start", GRPO),
+    Arm("GRPO, curriculum", "grpo", "paper", "cold start", GRPO, curriculum=True),
 )
 NAMES = ("base", *(arm.name for arm in ARMS))
 
@@ -79,9 +82,13 @@ def main() -> None:
 
 
 def make_rows(profile: str, out: Path) -> None:
-    tasks = [{"task": task, "variant": variant} for task, variant in TASKS.items()]
-    flags = {"sources": (SOURCES[profile],), "profile": profile, "n": ROWS[profile], "tasks": tasks, "splits": SPLITS}
+    flags = {**recipe(profile), "n": ROWS[profile]}
     build(Recipe.create(None, flags), out, os.cpu_count() or 1, "bench/learn.py", lambda done, total: None)
+
+
+def recipe(profile: str) -> dict[str, Any]:
+    tasks = [{"task": task, "variant": variant} for task, variant in TASKS.items()]
+    return {"sources": (SOURCES[profile],), "profile": profile, "tasks": tasks, "splits": SPLITS}
 
 
 def take(rows: Iterable[Row], n: int) -> list[Row]:
@@ -105,7 +112,10 @@ def run_seed(seed: int, folder: Path, questions: dict[str, list[Row]]) -> None:
         }
         if arm.start:
             flags["model"] = str(out / arm.start / "model")
-        train(Preset.create(shipped(f"tiny-{arm.stage}"), flags), folder / arm.profile, out / arm.name)
+        if arm.curriculum:
+            flags |= {"stream": {**recipe(arm.profile), "seed": seed}, "curriculum": True}
+        preset = Preset.create(shipped(f"tiny-{arm.stage}"), flags)
+        train(preset, None if arm.curriculum else folder / arm.profile, out / arm.name)
         cost = {"wall": time.monotonic() - began, "cpu": time.process_time() - spent}
         if not arm.start:
             examine(seed, "base", out / arm.name / "base", questions, {"wall": 0.0, "cpu": 0.0}, [], out)
