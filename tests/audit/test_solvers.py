@@ -16,7 +16,9 @@ from spatial_ssrl.audit.heads import HEADS, credits
 from spatial_ssrl.audit.position import camera_steps
 from spatial_ssrl.audit.puzzle import Puzzle
 from spatial_ssrl.audit.search import propose
+from spatial_ssrl.audit.shuffle import visible
 from spatial_ssrl.grammar import Permutation
+from spatial_ssrl.scene import Scene
 from spatial_ssrl.tasks import TASKS
 from spatial_ssrl.tasks.grid import cells, join, take
 from spatial_ssrl.tasks.marks import label_boxes
@@ -115,6 +117,19 @@ def test_turned_patches_are_turned_back(noise):
     square = noise[:64, :64]
     for degrees in (90, 180, 270):
         assert np.array_equal(restore(np.rot90(square, -degrees // 90), str(degrees)), square)
+
+
+def test_white_patches_are_not_taken_for_the_painted_one():
+    """A thing on white: most of a patch may be white."""
+    rgb = np.full((240, 320, 3), 255, dtype=np.uint8)
+    for i, (y, x) in enumerate(((60, 80), (60, 240), (180, 80), (180, 240))):
+        rgb[y - 20 : y + 20, x - 30 : x + 30] = 50 * i
+    rows = rows_of("shuffle", "2x2-masked", [Scene(rgb)], 8)
+    for row in rows:
+        drawn = json.loads(row["params"])
+        assert visible(Puzzle.from_row(row)).tolist() == [p != drawn["masked"] for p in drawn["permutation"]]
+    assert len(rows) > 3
+    assert examine(rows_of("shuffle", "2x2", [Scene(rgb)], 1)[0]).tables["seams"].any()
 
 
 def test_the_hole_is_found(rooms):

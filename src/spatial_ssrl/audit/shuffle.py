@@ -10,9 +10,6 @@ from spatial_ssrl.audit.edges import edges_of
 from spatial_ssrl.audit.puzzle import Features, Puzzle
 from spatial_ssrl.tasks.marks import INSET, badge_radius
 
-BLANK = 250
-"""A patch whose grey levels are nearly all above this is the one painted white."""
-
 
 def label_side(puzzle: Puzzle) -> int:
     """Side in pixels of the square at a patch's top left corner that a label may cover."""
@@ -21,8 +18,11 @@ def label_side(puzzle: Puzzle) -> int:
 
 
 def visible(puzzle: Puzzle) -> np.ndarray:
-    """Which patches, in shown order, are not painted white: (n,)."""
-    return np.array([np.quantile(patch, 0.25) < BLANK for patch in puzzle.patches])
+    """Which patches, in shown order, are not the one that the question says is painted white: (n,)."""
+    shown, side = np.ones(len(puzzle.patches), dtype=bool), label_side(puzzle)
+    if puzzle.variant.endswith("-masked"):
+        shown[np.argmax([patch[side:, side:].mean() for patch in puzzle.patches])] = False
+    return shown
 
 
 @lru_cache(maxsize=1)
