@@ -20,7 +20,7 @@ from spatial_ssrl.evaluate.run import read_verdicts
 
 SIDE = 320
 """Long side of a shown picture, in pixels."""
-PICTURES = 4
+PICTURES = 6
 QUALITY = 75
 
 
