@@ -176,16 +176,16 @@ def answer_shuffle(task: Any, scene: Scene, row: Row, rng: np.random.Generator) 
 
 
 def answer_flip(task: Any, scene: Scene, row: Row, rng: np.random.Generator) -> str:
-    changes: dict[int | None, Callable[[np.ndarray], np.ndarray]] = {None: np.asarray}
+    """The one patch, and the way, that explain most of what differs from the clean picture."""
+    changes: dict[int, Callable[[np.ndarray], np.ndarray]] = {0: np.flipud, 1: np.fliplr}
     if task.variant.endswith("turned"):
-        changes |= {90: lambda p: np.rot90(p, 3), 180: lambda p: np.rot90(p, 2), 270: np.rot90}
-    else:
-        changes |= {0: np.flipud, 1: np.fliplr}
-    found = []
-    for k, (patch, clean) in enumerate(zip(*patches(task, scene, row), strict=True)):
-        way = min(changes, key=lambda way: unlike(small(patch), small(changes[way](clean))))
-        found += [f"{k}-{way}"] if way is not None else []
-    return ", ".join(found)
+        changes = {90: lambda p: np.rot90(p, 3), 180: lambda p: np.rot90(p, 2), 270: np.rot90}
+    explained = {
+        f"{k}-{way}": unlike(small(patch), small(clean)) - unlike(small(patch), small(change(clean)))
+        for k, (patch, clean) in enumerate(zip(*patches(task, scene, row), strict=True))
+        for way, change in changes.items()
+    }
+    return max(explained, key=explained.__getitem__)
 
 
 def answer_crop(task: Any, scene: Scene, row: Row, rng: np.random.Generator) -> str:
