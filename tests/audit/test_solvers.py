@@ -11,6 +11,7 @@ from spatial_ssrl.audit.altered import restore
 from spatial_ssrl.audit.attacks import MOST_CLASSES, Attack, Counting, attacks_on, cross_fit
 from spatial_ssrl.audit.crop import find_hole
 from spatial_ssrl.audit.depth import weights
+from spatial_ssrl.audit.distance import distance_length
 from spatial_ssrl.audit.example import examine
 from spatial_ssrl.audit.heads import HEADS, credits
 from spatial_ssrl.audit.position import camera_steps
@@ -161,6 +162,18 @@ def test_a_right_option_means_the_step_that_the_marks_take(rooms):
         puzzle = Puzzle.from_row(row)
         (x1, _), (x2, _) = puzzle.marks
         assert camera_steps(puzzle)[puzzle.answers.index(row["answer"])][0] == np.sign(x2 - x1)
+
+
+def test_longer_in_the_picture_is_mostly_longer_in_space(rooms):
+    assert accuracy(rows_of("distance", "pairs", rooms, 6), "length") > 0.65
+
+
+def test_a_pair_is_measured_between_its_marks(rooms):
+    for row in rows_of("distance", "pairs", rooms, 2):
+        points = np.array(json.loads(row["params"])["points"])
+        puzzle = Puzzle.from_row(row)
+        lengths = distance_length(puzzle)["length"] * puzzle.pictures[0].shape[0]
+        assert lengths == pytest.approx(np.hypot(*(points[::2] - points[1::2]).T))
 
 
 def test_lower_is_nearer_solves_published_outdoor_rows(real_data):
