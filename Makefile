@@ -18,7 +18,7 @@ demo: $(VENV)/.installed
 	$(BIN)/spatial-ssrl demo $(IMAGES) $(if $(IMAGES),--out runs/demo-images)
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 # Trainers whose packages do not go together with ours have environments of about 2 GB each. torch comes first,
 # so that they take the version at hand; torchvision comes alone, since it pins another torch. The model is made here.

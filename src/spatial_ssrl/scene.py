@@ -29,6 +29,9 @@ MAX_PIXELS = 89_478_485
 CLOSE = 0.9
 """A JPEG that can be decoded at this share of the wanted size, or more, is not scaled any further."""
 
+ROWS_AVERAGED = 3
+"""Rows of pixels, at least, that are averaged into one of a thumbnail where the picture has as many."""
+
 DepthUnit = Literal["metre", "relative"]
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels; right and bottom are outside."""
@@ -88,7 +91,7 @@ class Scene:
 
         The last ones are kept, since draws from a scene ask for the same parts again.
         """
-        return lru_cache(maxsize=256)(partial(_shrink, self._image))
+        return lru_cache(maxsize=256)(partial(_shrink, self.rgb))
 
     @cached_property
     def _image(self) -> Image.Image:
@@ -119,12 +122,12 @@ class Scene:
         return replace(self, rgb=rgb, depth=depth, intrinsics=intrinsics)
 
 
-def _shrink(image: Image.Image, box: Box, side: int) -> RGB:
-    """As `Image.resize` does with `reducing_gap=1.0`, yet without a copy of the box first."""
-    width, height = box[2] - box[0], box[3] - box[1]
-    factor = max(1, width // side), max(1, height // side)
-    reduced = image.reduce(factor, box)
-    return np.asarray(reduced.resize((side, side), Image.Resampling.BOX, (0, 0, width / factor[0], height / factor[1])))
+def _shrink(rgb: RGB, box: Box, side: int) -> RGB:
+    """The average of a box, of whose rows evenly spaced ones are looked at."""
+    left, top, right, bottom = box
+    step = max(1, (bottom - top) // (ROWS_AVERAGED * side))
+    part = Image.fromarray(rgb[top:bottom:step, left:right])
+    return np.asarray(part.resize((side, side), Image.Resampling.BOX, reducing_gap=1.0))
 
 
 def resize_depth(depth: Depth, size: tuple[int, int]) -> Depth:
@@ -267,7 +270,9 @@ def read_depth(path: Path, *, scale: float = 1.0, invalid: tuple[float, ...] = (
     if depth.ndim != 2 or depth.dtype.kind not in "uif" or depth.size > MAX_PIXELS:
         raise SceneError("unreadable depth", f"{path.name}: shape {depth.shape}, type {depth.dtype}")
     with np.errstate(invalid="ignore"):  # bytes of a damaged file can be a NaN that signals
-        unknown = ~((depth > 0) & (depth < np.inf))
+        unknown = ~(depth > 0)
+        if depth.dtype.kind == "f":
+            unknown |= depth == np.inf
         for value in invalid:
             if value > 0:
                 unknown |= depth == value

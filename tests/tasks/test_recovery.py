@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from spatial_ssrl.build.draw import draw_row
+from spatial_ssrl.scene import Scene
 from spatial_ssrl.sources import open_source
 from spatial_ssrl.tasks import TASKS, Drop, make_task
 from spatial_ssrl.tasks.noise import noise_of, steps_in_noise
@@ -77,6 +78,15 @@ def test_flip(scenes):
             if best is not None:
                 matches.append(f"{p}-{best}")
         assert matches == [row["answer"]]
+
+
+@pytest.mark.parametrize("name", ["shuffle", "flip"])
+def test_strict_asks_nothing_of_a_picture_with_an_empty_quarter(name, noise):
+    checks = noise[:12, :16].repeat(8, axis=0).repeat(8, axis=1)
+    checks[:48, :64] = 90 + np.arange(64, dtype=np.uint8)[:, None] // 16
+    draws = [draw_row(Scene(checks), make_task(name, "2x2", "strict"), "strict", 0, "test", k) for k in range(6)]
+    assert set(draws) == {Drop("a patch without contours")}
+    assert not isinstance(draw_row(Scene(checks), make_task(name, "2x2", "paper"), "paper", 0, "test", 0), Drop)
 
 
 def test_crop(scenes):

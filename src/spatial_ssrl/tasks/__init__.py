@@ -22,9 +22,10 @@ _APART = Disguise(erosion=0.08, zoom=0.85, gap=0.05, equalise=0.8)
 PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
     "paper": {},
     "strict": {
-        "shuffle": {"disguise": _APART, "min_difference": 30.0, "redraws": 4, "max_lift": 1.0},
+        "shuffle": {"disguise": _APART, "min_contour": 20.0, "min_difference": 30.0, "redraws": 4, "max_lift": 1.0},
         "shuffle/3x3": {"disguise": replace(_APART, erosion=0.05), "min_difference": 15.0},
         "shuffle/3x1": {"max_lift": 0.8},
+        "shuffle/2x2": {"disguise": replace(_APART, erosion=0.06), "max_lift": 0.8},
         "crop": {
             "hole": 0.35,
             "inset": 0.58,
@@ -62,7 +63,8 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
         },
         "position/single": None,
         "distance": {"guard": 1.3, "spread": (0.7, 0.3), "redraws": 6, "max_lift": 0.6},
-        "flip": {"disguise": _APART, "min_asymmetry": 25.0, "redraws": 4, "max_lift": 1.0},
+        "flip": {"disguise": _APART, "min_contour": 20.0, "min_asymmetry": 35.0, "redraws": 4, "max_lift": 0.8},
+        "flip/2x2-turned": {"min_asymmetry": 40.0, "max_lift": 1.0},
     },
 }
 """Per profile, the values by which the fields of a task, or of one of its variants, differ from their defaults.

@@ -166,6 +166,8 @@ class Crop(Task[CropParams]):
     def parts(self, scene: Scene, hole: Box, boxes: Sequence[Box], side: int) -> list[RGB]:
         """Parts of the scene as options show them before they are turned, at this side in pixels."""
         parts = [self._part(scene, box, side) for box in boxes]
+        if not self.equalise:
+            return parts
         around = scene.thumbnail(_grown(hole, (hole[2] - hole[0]) // 2, scene.size), THUMBNAIL)
         return match_levels(parts, levels([around]), self.equalise)
 

@@ -71,7 +71,7 @@ class Flip(PatchTask[FlipParams]):
         side = min(scene.size)
         x, y = int(rng.integers(width - side + 1)), int(rng.integers(height - side + 1))
         frame = (x, y, x + side, y + side) if self.turned else (0, 0, width, height)
-        cuts = self.draw_cuts(frame, rng)
+        cuts = self.draw_cuts(scene, frame, rng)
         return cuts if isinstance(cuts, Drop) else FlipParams(wording, cuts, patch, way)
 
     def render(self, scene: Scene, params: FlipParams) -> list[RGB]:

@@ -72,6 +72,12 @@ def difference(a: RGB, b: RGB) -> float:
     return float(np.sqrt(np.mean((a.astype(np.float32) - b) ** 2)))
 
 
+def contour(tile: RGB) -> float:
+    """How clear a tile's clearest contours are: the 95th percentile of its steps of brightness, in grey levels."""
+    grey = tile.mean(axis=2)
+    return float(np.percentile(np.hypot(np.diff(grey, axis=0)[:, 1:], np.diff(grey, axis=1)[1:]), 95))
+
+
 def smallest_difference(thumbnails: Sequence[RGB]) -> float:
     """The smallest difference between any two of the thumbnails, in grey levels."""
     flat = np.stack(thumbnails).reshape(len(thumbnails), -1).astype(np.float32)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt16
 from PIL import Image, ImageDraw, ImageFont
 
 from spatial_ssrl.scene import RGB, Box
@@ -21,10 +21,9 @@ def badge_radius(side: int) -> int:
 
 def draw_badge(rgb: RGB, x: int, y: int, text: str, radius: int) -> None:
     """Draw, in place, a numbered disc with its centre at (x, y); the disc lies inside the picture."""
-    sprite = _badge(text, radius)
+    ink, paper = _badge(text, radius)
     window = rgb[y - radius : y + radius + 1, x - radius : x + radius + 1]
-    alpha = sprite[..., 3:].astype(np.uint16)
-    window[:] = ((sprite[..., :3] * alpha + window * (255 - alpha)) // 255).astype(np.uint8)
+    window[:] = (ink + window * paper) >> 8
 
 
 def draw_ring(rgb: RGB, x: int, y: int, inner: int) -> None:
@@ -81,8 +80,11 @@ def label_boxes(rgb: RGB, boxes: Sequence[Box]) -> RGB:
 
 
 @lru_cache(maxsize=256)
-def _badge(text: str, radius: int) -> UInt8[np.ndarray, "d d 4"]:
-    """A dark disc with a white rim and number, as RGBA with a side of 2 * radius + 1."""
+def _badge(text: str, radius: int) -> tuple[UInt16[np.ndarray, "d d 3"], UInt16[np.ndarray, "d d 1"]]:
+    """A dark disc with a white rim and number, of side 2 * radius + 1: its colours, and the share that it leaves of others.
+
+    Both in 256ths: colours are multiplied by what covers the picture.
+    """
     side = 2 * radius + 1
     big = side * SUPERSAMPLING
     image = Image.new("RGBA", (big, big), (255, 255, 255, 0))
@@ -92,4 +94,6 @@ def _badge(text: str, radius: int) -> UInt8[np.ndarray, "d d 4"]:
     pen.ellipse((rim, rim, big - 1 - rim, big - 1 - rim), fill=(24, 24, 28, 255))
     font = ImageFont.load_default(size=1.35 * radius * SUPERSAMPLING)
     pen.text((big / 2, big / 2), text, font=font, anchor="mm", fill=(255, 255, 255, 255), stroke_width=SUPERSAMPLING // 2)
-    return np.asarray(image.resize((side, side), Image.Resampling.BOX))
+    sprite = np.asarray(image.resize((side, side), Image.Resampling.BOX)).astype(np.uint16)
+    cover = (sprite[..., 3:] * 256 + 127) // 255
+    return sprite[..., :3] * cover, 256 - cover

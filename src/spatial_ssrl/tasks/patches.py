@@ -14,8 +14,8 @@ import numpy as np
 
 from spatial_ssrl.scene import RGB, Box, Scene
 from spatial_ssrl.tasks.base import Drop, Params, Task
-from spatial_ssrl.tasks.cues import Candidates, truth_probability
-from spatial_ssrl.tasks.grid import THUMBNAIL, cells, equalise, join, slots
+from spatial_ssrl.tasks.cues import CUE_SIDE, Candidates, truth_probability
+from spatial_ssrl.tasks.grid import THUMBNAIL, cells, contour, equalise, join, slots
 from spatial_ssrl.tasks.marks import label_boxes
 
 SMALLEST_PATCH = 12
@@ -63,6 +63,8 @@ class PatchTask(Task[P]):
     """A task that shows a grid of numbered patches."""
 
     disguise: Disguise = Disguise()
+    min_contour: float = 0.0
+    """What the clearest contours of each patch must reach, in grey levels, for an eye to have something to go by."""
 
     @property
     @abstractmethod
@@ -83,11 +85,13 @@ class PatchTask(Task[P]):
         tiles, candidates = self.candidates(scene, params)
         return truth_probability(tiles, candidates, self.grid, self.cue_kind) * len(candidates)
 
-    def draw_cuts(self, frame: Box, rng: np.random.Generator) -> tuple[Box, ...] | Drop:
+    def draw_cuts(self, scene: Scene, frame: Box, rng: np.random.Generator) -> tuple[Box, ...] | Drop:
         """What each patch shows of a frame of the picture."""
         cuts = tuple(self.disguise.cut(frame, cell, rng) for cell in cells(frame, *self.grid))
         if min(min(right - left, bottom - top) for left, top, right, bottom in cuts) < SMALLEST_PATCH:
             return Drop("patches too small for their numbers")
+        if self.min_contour and min(contour(scene.thumbnail(box, CUE_SIDE)) for box in cuts) < self.min_contour:
+            return Drop("a patch without contours")
         return cuts
 
     def cut(self, scene: Scene, params: P) -> list[RGB]:

@@ -17,7 +17,7 @@ from spatial_ssrl.tasks.base import Drop
 from spatial_ssrl.tasks.marks import badge_radius, mark_reach
 
 PERCENTILES = (0.005, 0.995)
-READINGS = 100_000
+READINGS = 20_000
 """Of more readings, evenly spaced ones are enough to tell their percentiles."""
 
 
@@ -74,7 +74,7 @@ def find_regions(scene: Scene, half: int, badge: int) -> Regions | Drop:
         return Drop("no depth range")
     stride, strides = _lattice(2 * half + 1)
     margin, reach = mark_reach(half, badge), stride * strides // 2
-    inner = depth[margin - reach : reach - margin, margin - reach : reach - margin]
+    inner = depth[(edge := slice(margin - reach, stride * strides - reach - 1 - margin)), edge]
     if min(inner.shape) < stride * strides:
         return Drop("picture too small for marks")
     nearest, farthest = (normalise(_slide(extreme, inner, stride, strides), *limits) for extreme in (np.minimum, np.maximum))
@@ -82,8 +82,8 @@ def find_regions(scene: Scene, half: int, badge: int) -> Regions | Drop:
 
 
 def _lattice(side: int) -> tuple[int, int]:
-    """The widest stride, and how many of them, that make up a side or up to an eighth more; odd: centres are pixels."""
-    counts = {stride: -(-side // stride) | 1 for stride in range(1, side // 8 + 2, 2)}
+    """The widest stride, and how many of them, that make up an odd side or up to an eighth more."""
+    counts = {stride: -(-side // stride) for stride in range(1, side // 8 + 1)} | {1: side}
     return max((stride, count) for stride, count in counts.items() if stride * count <= side * 9 // 8)
 
 

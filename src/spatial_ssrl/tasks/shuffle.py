@@ -67,7 +67,7 @@ class Shuffle(PatchTask[ShuffleParams]):
             permutation = tuple(map(int, rng.permutation(n)))
         masked = int(rng.integers(n)) if self.variant.endswith("-masked") else None
         wording = pick_wording(self.wordings, rng)
-        cuts = self.draw_cuts((0, 0, *scene.size), rng)
+        cuts = self.draw_cuts(scene, (0, 0, *scene.size), rng)
         return cuts if isinstance(cuts, Drop) else ShuffleParams(wording, cuts, permutation, masked)
 
     def render(self, scene: Scene, params: ShuffleParams) -> list[RGB]:
