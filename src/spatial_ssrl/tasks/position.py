@@ -37,6 +37,8 @@ ROTATION = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}
 SINGLE = {(-1, 0): "left", (1, 0): "right", (0, 1): "front", (0, -1): "back"}
 DIAGONAL = {(-1, 1): "front left", (1, 1): "front right", (-1, -1): "back left", (1, -1): "back right"}
 CANDIDATES = 160
+CLOSE = 0.02
+"""Rises are alike that differ by less than this share of the picture's height."""
 REFERENCE_WIDTH = 640
 
 
@@ -78,7 +80,7 @@ class Position(Task[PositionParams]):
     min_rise: float = 0.0
     """Smallest difference in height between the points, as a share of the picture's height."""
     balanced: bool = False
-    """Whether the nearer point is the higher one is drawn before the points, so that height tells nothing."""
+    """Whether the nearer point is the higher one, and by how much, is drawn before the points: height tells nothing."""
 
     name: ClassVar[str] = "position"
     needs_depth: ClassVar[bool] = True
@@ -126,14 +128,12 @@ class Position(Task[PositionParams]):
         steps = self._steps(scene, limits, places)
         rise = places[None, :, 0] - places[:, None, 0]
         allowed = apart(places, spacing) & (np.abs(rise) >= self.min_rise * scene.size[1]) & self._decided(scene, places)
-        upward = rng.choice((-1, 1))
         for signs in rng.permutation(list(self.directions)):
             along_x, along_z = _to_camera(signs, view)
-            lies_so = allowed & (steps[0] == along_x) & (steps[1] == along_z)
-            found, mirrored = (np.argwhere(lies_so & (rise * side >= 0)) for side in (upward, -upward))
-            if not self.balanced:
-                found = np.argwhere(lies_so)
-            if len(found) and (len(mirrored) or not self.balanced):
+            found = np.argwhere(allowed & (steps[0] == along_x) & (steps[1] == along_z))
+            if self.balanced:
+                found = found[_with_drawn_rise(rise[tuple(found.T)] / scene.size[1], rng)]
+            if len(found):
                 return places[found[rng.integers(len(found))]], self.directions[(int(signs[0]), int(signs[1]))]
             if self.balanced:
                 return None
@@ -215,6 +215,19 @@ class Position(Task[PositionParams]):
 
     def grammar(self, params: PositionParams) -> Letter:
         return Letter(len(params.choices))
+
+
+def _with_drawn_rise(rises: Float[np.ndarray, "n"], rng: np.random.Generator) -> Bool[np.ndarray, "n"]:
+    """Those that go up, or down, as drawn, by an amount that both ways offer; none where one of them lacks it.
+
+    The amount is one of the rarer way, as the other has more to choose from.
+    """
+    ways = [rises > 0, rises < 0]
+    rarer = rises[min(ways, key=np.count_nonzero)]
+    amount = abs(rng.choice(rarer)) if len(rarer) else math.inf
+    alike = np.abs(np.abs(rises) - amount) < CLOSE
+    drawn, other = (alike & ways[i] for i in rng.permutation(2))
+    return drawn & other.any()
 
 
 def _sign(values: np.ndarray, threshold: float) -> Int[np.ndarray, "n n"]:
