@@ -179,14 +179,28 @@ def test_a_table_cut_short_is_warned_of(tables):
 
 
 @pytest.mark.parametrize(
-    ("gold_", "text", "right"),
-    [("Yes", "Yes, there is one.", True), ("No", "\\boxed{None}", True), ("No", "0", True), ("3", "\\boxed{3 buses}", True),
-     ("3", "There are three buses.", True), ("3", "2", False), ("Suv", "\\boxed{wagon}", True), ("red", "blue", False),
-     ("No", "Yes", False), ("Yes", "2", True)],
+    ("asked", "gold_", "text", "right"),
+    [("Are there any buses?", "Yes", "Yes, there is one.", True), ("Are there any buses?", "No", "\\boxed{None}", True),
+     ("Are there any buses?", "No", "0", True), ("How many buses are there?", "3", "\\boxed{3 buses}", True),
+     ("There is a red car; how many buses?", "3", "There are three buses.", True), ("How many buses?", "3", "2", False),
+     ("What shape is it?", "Suv", "\\boxed{wagon}", True), ("What colour is it?", "red", "blue", False),
+     ("Is it red?", "No", "Yes", False), ("Are there any buses?", "Yes", "2", True)],
 )  # fmt: skip
-def test_spatial457_answers_may_have_words_around_them(gold_, text, right):
-    question = Question("1", "How?", (gold_,))
+def test_spatial457_answers_may_have_words_around_them(asked, gold_, text, right):
+    question = Question("1", asked, (gold_,))
     assert judged(BENCHMARKS["spatial457"](), question, text).accuracy == right
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "parsed"),
+    [("How many buses are there?", "Yes, there are 3.", "3"), ("Are there buses?", "Yes, there are 3.", "yes"),
+     ("There is a car; does it have the colour of the bus?", "No, there are 3.", "no"),
+     ("Is it red or blue?", "red", "red"), ("What is the speed limit?", "25 mph", "25"), ("Which colour?", "red.", "red")],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["spatial457", "realworldqa"])
+def test_the_question_and_not_the_right_answer_says_what_is_read(name, asked, text, parsed):
+    for gold_ in ("3", "Yes", "red"):
+        assert judged(BENCHMARKS[name](), Question("1", asked, (gold_,)), text).parsed == parsed
 
 
 def test_3dsrbench_groups(tables):

@@ -1,7 +1,8 @@
 """RealWorldQA (x.ai, 2024): 765 questions about photographs, most taken from cars.
 
 Data: huggingface.co/datasets/xai-org/RealworldQA, test-*.parquet (image, question with its options, answer), or VLMEvalKit's
-RealWorldQA.tsv, where all are choice questions.
+RealWorldQA.tsv, where all are choice questions. What a question without options asks for (a number, yes or no, a word) is
+told by its words.
 """
 
 import re
@@ -34,7 +35,7 @@ class RealWorldQA(Benchmark):
         return Question(str(n), _OPTION.sub("", text).rstrip(), (record["answer"],), choices, "", str(n), images)
 
     def form(self, question: Question) -> Form:
-        return Letter(len(question.choices)) if question.choices else short_form(question.answer)
+        return Letter(len(question.choices)) if question.choices else short_form(question.text)
 
     def score(self, answer: str, question: Question, policy: Policy) -> float:
         return float(answer.lower() == question.answer.lower())

@@ -65,8 +65,8 @@ class Spatial457(Benchmark):
         return Text()
 
     def robust(self, reply: Reply, question: Question) -> str | None:
-        """A number, yes or no, also with words around it; where that is not said, or not asked for, a short text."""
-        return reply.read(short_form(question.answer)) or super().robust(reply, question)
+        """A number, yes or no where the question asks for one, also with words around it; otherwise a short text."""
+        return reply.read(short_form(question.text)) or super().robust(reply, question)
 
     def official(self, reply: str, question: Question) -> str | None:
         """The `Answer` of the JSON that its prompt asks for; the whole reply where there is none."""
