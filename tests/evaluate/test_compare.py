@@ -5,7 +5,7 @@ import pytest
 
 from evaluate.helpers import QUIET, Scripted
 from spatial_ssrl.errors import DatasetError
-from spatial_ssrl.evaluate import BENCHMARKS, Settings, evaluate
+from spatial_ssrl.evaluate import BENCHMARKS, Results, Settings, evaluate
 from spatial_ssrl.evaluate.compare import compare, differ
 from spatial_ssrl.evaluate.metrics import Metric, Part
 from spatial_ssrl.evaluate.paper import COLUMNS, GAINS, ROWS, plain_mean, published_gains
@@ -97,6 +97,15 @@ def test_runs_on_other_questions_or_policies_are_not_compared(runs):
         compare(runs / "base", runs / "short")
     with pytest.raises(DatasetError, match=r"have no results\.json at the same place"):
         compare(runs / "base", runs / "base" / "blink")
+
+
+def test_runs_on_other_versions_of_the_data_are_not_compared(runs):
+    other, table = runs / "other" / "blink" / "reasoning", runs / "BLINK.tsv"
+    table.write_text(table.read_text().replace("q7", "q seven"))
+    evaluate(BENCHMARKS["blink"](), table, Scripted(lambda p: "A"), other, Settings(), QUIET)
+    hashes = [Results.read(runs / name / "blink" / "reasoning").data.md5 for name in ("base", "other")]
+    with pytest.raises(DatasetError, match=rf"MD5 {hashes[0]} and .* MD5 {hashes[1]}; run both on one table"):
+        compare(runs / "base", runs / "other")
 
 
 def test_tables(runs):

@@ -15,7 +15,7 @@ from spatial_ssrl.evaluate.benchmark import Benchmark
 from spatial_ssrl.evaluate.benchmarks import BENCHMARKS
 from spatial_ssrl.evaluate.benchmarks.pretext import Pretext
 from spatial_ssrl.evaluate.question import Question, Verdict
-from spatial_ssrl.evaluate.results import Results
+from spatial_ssrl.evaluate.results import Results, check_same_questions
 from spatial_ssrl.evaluate.run import read_verdicts
 
 SIDE = 320
@@ -66,10 +66,7 @@ def write_page(runs: Sequence[Path], out: Path, limit: int) -> Path:
     if len(runs) not in (1, 2):
         raise DatasetError(f"a page shows one run or two; got {len(runs)}")
     results = [Results.read(run) for run in runs]
-    if len({(r.benchmark, r.rows) for r in results}) > 1:
-        raise DatasetError(
-            f"{' and '.join(map(str, runs))} answered other questions; run both with the same data and --limit"
-        )
+    check_same_questions(runs, results)
     first = results[0]
     benchmark = Pretext(first.split) if first.benchmark == Pretext.name else BENCHMARKS[first.benchmark]()
     entries = _entries(benchmark, first, runs, limit)

@@ -125,6 +125,16 @@ class Results(Strict):
             ) from None
 
 
+def check_same_questions(folders: Sequence[Path], results: Sequence[Results]) -> None:
+    """Raise DatasetError unless the runs of these folders asked the same questions of the same data."""
+    named = " and ".join(map(str, folders))
+    if len({(r.benchmark, r.rows) for r in results}) > 1:
+        raise DatasetError(f"{named} answered other questions; run both with the same data, split and --limit")
+    if len({r.data.md5 for r in results}) > 1:
+        hashes = " and ".join(f"{r.data.path} with MD5 {r.data.md5}" for r in results)
+        raise DatasetError(f"{named} asked other versions of the data, {hashes}; run both on one table")
+
+
 def figures(benchmark: Benchmark, verdicts: Sequence[Verdict]) -> list[tuple[Metric, tuple[float, ...]]]:
     """The benchmark's metrics over all samples, and the value of each sample."""
     by_sample = [benchmark.metrics(sample) for sample in split_samples(verdicts)]
