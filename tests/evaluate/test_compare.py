@@ -6,6 +6,7 @@ import pytest
 from evaluate.helpers import QUIET, Scripted
 from spatial_ssrl.errors import DatasetError
 from spatial_ssrl.evaluate import BENCHMARKS, Results, Settings, evaluate
+from spatial_ssrl.evaluate.backends import Decoding
 from spatial_ssrl.evaluate.compare import compare, differ
 from spatial_ssrl.evaluate.metrics import Metric, Part
 from spatial_ssrl.evaluate.paper import COLUMNS, GAINS, ROWS, plain_mean, published_gains
@@ -109,9 +110,10 @@ def test_runs_on_other_versions_of_the_data_are_not_compared(runs):
 
 
 def test_tables(runs):
-    head, rows = headline_table(read_runs([runs / "base", runs / "tuned"]), paper=True)
+    head, rows, notes = headline_table(read_runs([runs / "base", runs / "tuned"]), paper=True)
     assert head == ["model", "BLINK"]
-    assert rows[0] == ["base", "50.00 (35.2 to 64.8) 0.0% unparsed"]
+    assert rows[0] == ["base", "50.00 (35.2 to 64.8) 0.0% unparsed [1]"]
+    assert notes == ["BLINK: 40 questions, the whole benchmark has 1901"]
     assert len(rows) == 2 + len(ROWS)
     assert rows[-4:] == [
         ["Spatial-SSRL-7B (published)", "56.23"],
@@ -120,9 +122,29 @@ def test_tables(runs):
         ["Spatial-SSRL-4B (published)", ""],
     ]
     assert markdown(head, rows).splitlines()[1] == "| --- | ---: |"
-    text = latex(head, [["a_b", "50%"]])
+    assert markdown(head, rows, notes).endswith(f"|\n\n[1] {notes[0]}\n")
+    text = latex(head, [["a_b", "50%"]], ["50%"])
     assert "a\\_b & 50\\% \\\\" in text
+    assert text.endswith("\\par\\footnotesize [1] 50\\%\n")
     assert text.startswith("\\begin{tabular}{lr}\n\\toprule")
+
+
+def test_a_table_tells_runs_of_one_name_apart(runs):
+    folders = [runs / name / "blink" / "reasoning" for name in ("base", "tuned")]
+    assert list(read_runs([*folders, folders[0]])) == ["base/blink/reasoning", "tuned/blink/reasoning"]
+    with pytest.raises(DatasetError, match="holds 2 results of blink, reasoning; name the folder of each model"):
+        read_runs([runs])
+
+
+def test_a_table_says_what_was_not_obtained_by_default(runs):
+    settings = Settings("direct", "official", Decoding(temperature=1.0), samples=2, limit=30)
+    backend = Scripted(lambda prompt: "AB"[prompt.sample])
+    evaluate(BENCHMARKS["blink"](), runs / "BLINK.tsv", backend, runs / "other" / "blink" / "direct", settings, QUIET)
+    _, rows, notes = headline_table(read_runs([runs / "tuned", runs / "other"]))
+    assert notes[1:] == ["direct prompt", "replies read by policy official", "the first 30 of 40 questions"]
+    assert rows[0][1].endswith("unparsed [1]")
+    assert rows[1][1].startswith("50.00 (")
+    assert rows[1][1].endswith("; spread 0.00 over 2 samples) 0.0% unparsed [2] [3] [4] [1]")
 
 
 def test_the_papers_means_follow_from_its_rows():
