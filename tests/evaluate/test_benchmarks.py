@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 
 from evaluate.helpers import QUIET, Refusing, Scripted
-from evaluate.miniatures import choice_tsv, encoded, picture, tsv, write_all
+from evaluate.miniatures import choice_tsv, embedded, encoded, parquet, picture, tsv, write_all
 from spatial_ssrl.errors import DatasetError
 from spatial_ssrl.evaluate import BENCHMARKS, GENERAL, SPATIAL, Question, Settings, evaluate
 from spatial_ssrl.evaluate.benchmarks.vsibench import mean_relative_accuracy
@@ -140,6 +140,36 @@ def test_a_picture_column_may_name_a_file_or_another_row(tmp_path):
     questions = BENCHMARKS["blink"]().read(tmp_path / "t.tsv")
     assert [q.images[0].data for q in questions] == [picture(0), picture(0), picture(1)]
     assert questions[0].cluster == questions[1].cluster != questions[2].cluster
+
+
+def test_questions_on_one_picture_are_one_cluster(tmp_path):
+    """Each table has three questions on a picture and one on another."""
+    shown, kit = [embedded(i // 3) for i in range(4)], [encoded(0), "0", "0", encoded(1)]
+    turns = {"index": lambda i: (0, 1, 1_000_000, 2)[i], "image": lambda i: kit[i]}
+    choice_tsv(tmp_path / "mmbench.tsv", **turns)
+    rows = [{"question": "How wide?", "answer_value": 1.5, "answer_unit": "m", "image": image} for image in shown]
+    parquet(tmp_path / "qspatial.parquet", rows)
+    rows = [{"index": i, "question": "How wide?", "answer": "(1.5, 'm')", "image": image} for i, image in enumerate(kit)]
+    tsv(tmp_path / "qspatial.tsv", rows)
+    kind = {"sub_task": "Relative_Depth", "question": "Which?", "answer": "(B)", "choices": ["x", "y"]}
+    parquet(tmp_path / "blink.parquet", [{**kind, "idx": f"{i}", "image_1": image} for i, image in enumerate(shown)])
+    parquet(tmp_path / "realworldqa.parquet", [{"image": image, "question": "Red?", "answer": "Yes"} for image in shown])
+    choice_tsv(tmp_path / "3dsrbench.tsv", image=lambda i: kit[i], qid=lambda i: f"{i:08d}")
+    for path in tmp_path.iterdir():
+        clusters = [question.cluster for question in BENCHMARKS[path.stem]().read(path)]
+        assert clusters[0] == clusters[1] == clusters[2] != clusters[3], path.name
+
+
+def test_3dsrbench_joins_mirrored_and_shared_pictures(tmp_path):
+    qids = ("00000001", "00000001-flip", "00000002-flip", "00000002", "00000003")
+    images = [encoded(i) for i in (0, 1, 1, 2, 3)]
+    choice_tsv(tmp_path / "pictures.tsv", 5, qid=lambda i: qids[i], image=lambda i: images[i])
+    choice_tsv(tmp_path / "addresses.tsv", 5, qid=lambda i: qids[i], image_url=lambda i: "abbcd"[i])
+    choice_tsv(tmp_path / "neither.tsv", 5, image=lambda i: images[i])
+    for name, expected in (("pictures", 2), ("addresses", 2), ("neither", 4)):
+        clusters = [question.cluster for question in BENCHMARKS["3dsrbench"]().read(tmp_path / f"{name}.tsv")]
+        assert len(set(clusters)) == expected, name
+        assert clusters[0] != clusters[4]
 
 
 def test_damaged_tables_are_refused(tmp_path):

@@ -44,7 +44,8 @@ class QSpatialPlus(Benchmark):
         value, unit = [record[f"answer_{k}"] for k in ("value", "unit")] if split else ast.literal_eval(record["answer"])
         images = pictures.of(record)
         gold = repr(float(value) * CENTIMETRES[unit.lower()])
-        identity, cluster = str(record.get("index", n)), str(record.get("image_path", n))
+        identity = str(record.get("index", n))
+        cluster = images[0].digest if images else identity
         return Question(identity, record["question"], (gold,), (), record.get("question_type", ""), cluster, images)
 
     def form(self, question: Question) -> Form:

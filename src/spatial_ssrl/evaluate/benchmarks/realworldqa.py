@@ -32,7 +32,8 @@ class RealWorldQA(Benchmark):
         text = _HOW.sub("", record["question"])
         choices = tuple(option for _, option in _OPTION.findall(text))
         images = pictures.of(record)
-        return Question(str(n), _OPTION.sub("", text).rstrip(), (record["answer"],), choices, "", str(n), images)
+        cluster = images[0].digest if images else str(n)
+        return Question(str(n), _OPTION.sub("", text).rstrip(), (record["answer"],), choices, "", cluster, images)
 
     def form(self, question: Question) -> Form:
         return Letter(len(question.choices)) if question.choices else short_form(question.text)
