@@ -1,18 +1,20 @@
 """All benchmarks through the command line with a tiny model: in this process, and behind a server."""
 
 import base64
+import io
 import json
 import os
 import threading
 
 import pytest
+from PIL import Image
 
 from conftest import run_cli
 from evaluate.faults import FaultyServer
 from evaluate.helpers import QUIET
 from evaluate.miniatures import choice_tsv, encoded, write_all, write_video
 from spatial_ssrl.evaluate import BENCHMARKS, GENERAL, SPATIAL, Settings, evaluate
-from spatial_ssrl.evaluate.backends import Decoding
+from spatial_ssrl.evaluate.backends import Decoding, in_halves
 from spatial_ssrl.evaluate.backends.local import Local
 from spatial_ssrl.evaluate.run import read_verdicts
 
@@ -93,6 +95,37 @@ def test_a_damaged_picture_is_an_error_of_its_row(model, tmp_path):
             BENCHMARKS["blink"](), tmp_path / "BLINK.tsv", Local(str(model)), tmp_path / "out", settings, QUIET
         )
         assert results.errors == 1
+
+
+def test_a_picture_that_the_processor_refuses_is_an_error_of_its_row(model, tmp_path):
+    thin = io.BytesIO()
+    Image.new("RGB", (1000, 3), "red").save(thin, "PNG")
+    images = [encoded(i) for i in range(6)]
+    images[2] = base64.b64encode(thin.getvalue()).decode()
+    choice_tsv(tmp_path / "BLINK.tsv", 6, image=lambda i: images[i])
+    settings = Settings(decoding=Decoding(max_new_tokens=4))
+    evaluate(BENCHMARKS["blink"](), tmp_path / "BLINK.tsv", Local(str(model)), tmp_path / "out", settings, QUIET)
+    verdicts = read_verdicts(tmp_path / "out")
+    assert [v.id for v in verdicts if v.error] == ["2"]
+    assert verdicts[2].error.startswith("ValueError: absolute aspect ratio must be smaller than 200")
+    assert {type(v.reply) for v in verdicts if not v.error} == {str}
+
+
+def test_a_call_that_fails_is_made_in_halves():
+    asked = []
+
+    def call(rows):
+        asked.append(len(rows))
+        if len(rows) > 4 or 5 in rows:
+            raise MemoryError("too many")
+        return [str(row) for row in rows]
+
+    found = list(in_halves(list(enumerate(range(8))), call, lambda error: False))
+    assert [outcome.reply for outcome in found] == ["0", "1", "2", "3", "4", None, "6", "7"]
+    assert found[5].error == "MemoryError: too many"
+    assert asked == [8, 4, 4, 2, 1, 1, 2]
+    with pytest.raises(MemoryError):
+        list(in_halves(list(enumerate(range(8))), call, lambda error: True))
 
 
 def test_a_sample_asked_later_is_another(model, tmp_path):
