@@ -1,16 +1,19 @@
 """Comparisons, held against closed forms, simulation and the paper's own table."""
 
+from math import comb
+
 import numpy as np
 import pytest
 
 from evaluate.helpers import QUIET, Scripted
+from evaluate.miniatures import choice_tsv
 from spatial_ssrl.errors import DatasetError
 from spatial_ssrl.evaluate import BENCHMARKS, Results, Settings, evaluate
 from spatial_ssrl.evaluate.backends import Decoding
 from spatial_ssrl.evaluate.compare import compare, differ
 from spatial_ssrl.evaluate.metrics import Metric, Part
 from spatial_ssrl.evaluate.paper import COLUMNS, GAINS, ROWS, plain_mean, published_gains
-from spatial_ssrl.evaluate.tables import headline_table, latex, markdown, read_runs
+from spatial_ssrl.evaluate.tables import gains_table, headline_table, latex, markdown, read_runs
 
 PRINTED_MEANS = dict(zip(ROWS, (45.91, 44.85, 50.54, 52.69, 49.58, 56.58, 60.14, 60.23, 61.43), strict=True))
 
@@ -159,7 +162,27 @@ def test_published_gains_are_judged_both_ways():
     assert {model for model, _ in gains} == set(GAINS)
     vsi = gains["Spatial-SSRL-3B", "vsi-bench"]
     assert (vsi.points, vsi.verdict) == (pytest.approx(5.65), "yes")
-    assert (
-        gains["Spatial-SSRL-3B", "qspatial"].verdict == "open"
-    )  # 6 of 101: independent errors could do it, nested could not
-    assert gains["Spatial-SSRL-4B", "whatsup"].points < 0
+    qspatial = gains["Spatial-SSRL-3B", "qspatial"]  # 6 of 101: independent errors could do it, nested could not
+    assert (qspatial.verdict, qspatial.best_p) == ("open", 2 / 2**6)
+    whatsup = gains["Spatial-SSRL-4B", "whatsup"]  # 799 and 810 of 820: the normal approximation would say yes
+    assert (whatsup.points < 0, whatsup.verdict) == (True, "open")
+    assert whatsup.independent_p == pytest.approx(hypergeometric_tail(799, 810, 820))
+
+
+def hypergeometric_tail(first, second, n):
+    """Probability of all splits of the right answers between two models that are no likelier than this one."""
+    ways = {k: comb(n, k) * comb(n, first + second - k) for k in range(first + second - n, n + 1)}
+    return sum(count for count in ways.values() if count <= ways[first]) / comb(2 * n, first + second)
+
+
+def test_the_size_of_a_benchmark_may_be_told_by_a_run_of_it_all(tmp_path):
+    choice_tsv(tmp_path / "3DSRBench.tsv", 300, qid=lambda i: f"{i:08d}")
+    for name, limit in (("whole", None), ("short", 200)):
+        settings = Settings(limit=limit)
+        folder = tmp_path / name / "3dsrbench" / "reasoning"
+        evaluate(BENCHMARKS["3dsrbench"](), tmp_path / "3DSRBench.tsv", Scripted(lambda p: "A"), folder, settings, QUIET)
+        told = [gain for gain in published_gains(read_runs([tmp_path / name])) if gain.benchmark == "3dsrbench"]
+        assert len(told) == (3 if name == "whole" else 0)
+    _, rows, notes = gains_table(read_runs([tmp_path / "whole"]))
+    assert ["Spatial-SSRL-4B, What'sUp", "open"] in [[row[0], row[-1]] for row in rows]
+    assert "taken for independent" in notes[0]

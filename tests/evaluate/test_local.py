@@ -150,6 +150,8 @@ def test_a_server(tables, tmp_path):
     table = run_cli("table", tmp_path, "--paper")
     assert table.returncode == 0, table.stderr
     assert "| Spatial-SSRL-7B (published) | 53.34 | 56.53 |" in table.stdout
+    tex = run_cli("table", tmp_path, "--paper", "--latex")
+    assert "Spatial-SSRL-4B, What'sUp & -1.34 & 0.068 & 0.00098 & open \\\\" in tex.stdout, tex.stderr
     same = run_cli("compare", tmp_path, tmp_path)
     assert same.returncode == 0, same.stderr
     assert "+0.00" in same.stdout

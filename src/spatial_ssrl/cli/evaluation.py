@@ -141,9 +141,10 @@ def table(
     from spatial_ssrl.evaluate import tables
 
     write = tables.latex if tex else tables.markdown
-    print(write(*tables.headline_table(tables.read_runs(runs), paper)), end="")
-    if paper and not tex:
-        _print_gains()
+    found = tables.read_runs(runs)
+    print(write(*tables.headline_table(found, paper)), end="")
+    if paper:
+        print("\n" + write(*tables.gains_table(found)), end="")
 
 
 @app.command()
@@ -233,15 +234,3 @@ def _print_figures(found: dict[str, "Results"]) -> None:
         for metric in results.metrics
     ]
     print_table(["benchmark", "metric", "% (95%)", "spread over samples", "unparsed %"], rows)
-
-
-def _print_gains() -> None:
-    """The published gains against the noise of their sample sizes."""
-    from spatial_ssrl.evaluate.paper import published_gains
-
-    print("\npublished gains over the base, against sampling noise:")
-    rows = [
-        [f"{g.model}, {g.benchmark}", f"{g.points:+.2f}", f"{g.independent:.2f}", f"{g.best_p:.2g}", g.verdict]
-        for g in published_gains()
-    ]
-    print_table(["gain", "points", "95% half width, independent", "least p", "exceeds noise"], rows)

@@ -9,10 +9,14 @@ from pathlib import Path
 
 from spatial_ssrl.errors import DatasetError
 from spatial_ssrl.evaluate.benchmarks import BENCHMARKS
-from spatial_ssrl.evaluate.paper import COLUMNS, PUBLISHED, plain_mean
+from spatial_ssrl.evaluate.paper import COLUMNS, PUBLISHED, plain_mean, published_gains
 from spatial_ssrl.evaluate.results import RESULTS, Results
 
 Cells = list[list[str]]
+GAINS_NOTE = (
+    "exceeds noise at 5%: yes even if errors were independent, no even if the better model lost nothing, open where only "
+    "the replies would tell; questions that share a picture are taken for independent, which makes noise look smaller"
+)
 
 
 def read_runs(folders: Sequence[Path]) -> dict[str, dict[str, Results]]:
@@ -54,6 +58,22 @@ def headline_table(runs: Mapping[str, Mapping[str, Results]], paper: bool = Fals
             values = plain_mean({name: 100 * results.headline.value for name, results in run.items()})
             row.append("" if values is None else f"{values:.2f}")
     return head, rows + (_paper_rows(names, with_mean) if paper else []), notes
+
+
+def gains_table(runs: Mapping[str, Mapping[str, Results]]) -> tuple[list[str], Cells, list[str]]:
+    """Head, rows and notes: which of the paper's gains exceed noise. Raises MissingExtraError without scipy."""
+    head = ["published gain", "points", "p if errors were independent", "p if nothing was lost", "exceeds noise"]
+    rows = [
+        [
+            f"{gain.model}, {BENCHMARKS[gain.benchmark].title}",
+            f"{gain.points:+.2f}",
+            f"{gain.independent_p:.2g}",
+            f"{gain.best_p:.2g}",
+            gain.verdict,
+        ]
+        for gain in published_gains(runs)
+    ]
+    return head, rows, [GAINS_NOTE]
 
 
 def _cell(results: Results | None, notes: Sequence[str]) -> str:
