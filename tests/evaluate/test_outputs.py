@@ -1,5 +1,6 @@
 """The page of replies and the figures, from real run folders."""
 
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -8,7 +9,9 @@ from html.parser import HTMLParser
 import pytest
 
 from conftest import run_cli
+from evaluate.helpers import QUIET, Scripted
 from spatial_ssrl.errors import DatasetError
+from spatial_ssrl.evaluate import BENCHMARKS, Settings, evaluate
 from spatial_ssrl.evaluate.figures import write_bars, write_radar
 from spatial_ssrl.evaluate.page import write_page
 from spatial_ssrl.evaluate.tables import read_runs
@@ -114,6 +117,18 @@ def test_figures(runs, tmp_path):
         write_bars(found, "blink", tmp_path / "bars.xyz")
     three = {model: dict.fromkeys(("blink", "ocrbench", "whatsup"), run["blink"]) for model, run in found.items()}
     assert write_radar(three, tmp_path / "radar.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_category_that_a_run_lacks_is_a_gap(runs, tmp_path):
+    short = runs / "short" / "blink" / "reasoning"
+    evaluate(BENCHMARKS["blink"](), runs / "BLINK.tsv", Scripted(lambda p: "A"), short, Settings(limit=20), QUIET)
+    folders = [runs / name for name in ("base", "tuned", "short")]
+    for order in (folders, folders[::-1]):
+        svg = write_bars(read_runs(order), "blink", tmp_path / "bars.svg").read_text()
+        labels = re.findall(r"<!-- (\S+) -->", svg)
+        assert {"c0", "c1"} <= set(labels)
+        bars = re.findall(r'<path d="[^"]*" clip-path="[^"]*" style="fill: (#\w+)', svg)
+        assert sorted(Counter(bars).values()) == [1, 2, 2]
 
 
 def test_commands(runs, tmp_path):
