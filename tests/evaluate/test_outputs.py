@@ -1,17 +1,22 @@
 """The page of replies and the figures, from real run folders."""
 
+import base64
+import json
 import re
 import shutil
 import subprocess
 from collections import Counter
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from conftest import run_cli
 from evaluate.helpers import QUIET, Scripted
+from evaluate.miniatures import write_video
 from spatial_ssrl.errors import DatasetError
-from spatial_ssrl.evaluate import BENCHMARKS, Settings, evaluate
+from spatial_ssrl.evaluate import BENCHMARKS, Results, Settings, evaluate
+from spatial_ssrl.evaluate.backends.media import decoded, read_frames
 from spatial_ssrl.evaluate.figures import write_bars, write_radar
 from spatial_ssrl.evaluate.page import write_page
 from spatial_ssrl.evaluate.tables import read_runs
@@ -96,6 +101,34 @@ def test_a_page_is_of_one_run_or_two(runs, tmp_path):
 def test_runs_of_one_model_are_told_by_their_folders(runs, tmp_path):
     text = write_page([folders(runs)[0]] * 2, tmp_path / "page.html", 7).read_text()
     assert f"<b>{folders(runs)[0]}</b>" in text
+
+
+def test_a_page_may_be_made_elsewhere_but_not_of_another_table(runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(runs)
+    folder = runs / "here" / "blink" / "reasoning"
+    evaluate(BENCHMARKS["blink"](), Path("BLINK.tsv"), Scripted(lambda p: "A"), folder, Settings(), QUIET)
+    monkeypatch.chdir("/")
+    assert len(Page(write_page([folder], tmp_path / "page.html", 5)).articles) == 5
+    was = Results.read(folder).data.md5
+    (runs / "BLINK.tsv").write_text((runs / "BLINK.tsv").read_text().replace("q7", "q seven"))
+    with pytest.raises(DatasetError, match=rf"BLINK\.tsv has changed since it was asked, MD5 \w+ in place of {was}"):
+        write_page([folder], tmp_path / "page.html", 5)
+
+
+def test_a_video_is_shown_as_four_of_its_frames(tmp_path):
+    pytest.importorskip("av")
+    write_video(tmp_path / "1.mp4")
+    row = {"question_type": "object_counting", "question": "How many?", "answer": "4"}
+    rows = [{**row, "mp4_path": f"{i}.mp4"} for i in (1, 2)]
+    (tmp_path / "vsi_bench.json").write_text(json.dumps(rows))
+    backend = Scripted(lambda p: "4")
+    evaluate(BENCHMARKS["vsi-bench"](), tmp_path / "vsi_bench.json", backend, tmp_path / "out", Settings(), QUIET)
+    page = Page(write_page([tmp_path / "out"], tmp_path / "page.html", 5))
+    frames = [decoded(base64.b64decode(url.split(",")[1])) for url in page.sources if url.startswith("data:")]
+    every = list(read_frames(tmp_path / "1.mp4", 40))
+    shown, middles = ([f.convert("L").getpixel((20, 20)) for f in some] for some in (frames, every[5::10]))
+    assert shown == pytest.approx(middles, abs=3)
+    assert len(set(middles)) == 4
 
 
 def test_hostile_replies_are_text(runs, tmp_path):

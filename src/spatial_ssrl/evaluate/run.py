@@ -63,7 +63,7 @@ def evaluate(
     table = md5(benchmark.tables(path))
     warnings = tuple(benchmark.warnings(table, whole))
     verdicts = _ask(benchmark, questions, backend, ReplyFile(out / REPLIES), settings, progress, table)
-    data = Data(path=str(path), origin=origin(path), md5=table, questions=len(whole), warnings=warnings)
+    data = Data(path=str(path.resolve()), origin=origin(path), md5=table, questions=len(whole), warnings=warnings)
     results = summarise(benchmark, questions, verdicts, settings, data, backend)
     write_verdicts(out, verdicts)
     write_predictions(out / PREDICTIONS, benchmark, questions, verdicts)
