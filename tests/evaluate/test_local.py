@@ -5,6 +5,7 @@ import io
 import json
 import os
 import threading
+from importlib.metadata import version
 
 import pytest
 from PIL import Image
@@ -13,7 +14,7 @@ from conftest import run_cli
 from evaluate.faults import FaultyServer
 from evaluate.helpers import QUIET
 from evaluate.miniatures import choice_tsv, encoded, write_all, write_video
-from spatial_ssrl.evaluate import BENCHMARKS, GENERAL, SPATIAL, Settings, evaluate
+from spatial_ssrl.evaluate import BENCHMARKS, GENERAL, SPATIAL, Results, Settings, evaluate
 from spatial_ssrl.evaluate.backends import Decoding, in_halves
 from spatial_ssrl.evaluate.backends.local import Local
 from spatial_ssrl.evaluate.run import read_verdicts
@@ -105,6 +106,9 @@ def test_a_picture_that_the_processor_refuses_is_an_error_of_its_row(model, tmp_
     choice_tsv(tmp_path / "BLINK.tsv", 6, image=lambda i: images[i])
     settings = Settings(decoding=Decoding(max_new_tokens=4))
     evaluate(BENCHMARKS["blink"](), tmp_path / "BLINK.tsv", Local(str(model)), tmp_path / "out", settings, QUIET)
+    setup = Results.read(tmp_path / "out").setup
+    assert (setup["transformers"], setup["dtype"]) == (version("transformers"), "torch.float32")
+    assert setup["picture_size"] == {"shortest_edge": 3136, "longest_edge": 12544}
     verdicts = read_verdicts(tmp_path / "out")
     assert [v.id for v in verdicts if v.error] == ["2"]
     assert verdicts[2].error.startswith("ValueError: absolute aspect ratio must be smaller than 200")

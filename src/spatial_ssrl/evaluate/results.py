@@ -65,6 +65,8 @@ class Data(Strict):
     origin: str = ""
     """Repository and revision that it was downloaded from, as repo@revision."""
     md5: str
+    files: str = ""
+    """Hash of names and sizes of the pictures and videos beside the table, which its MD5 leaves out; empty without any."""
     questions: int
     """Questions of the table; a limited run asks fewer."""
     warnings: tuple[str, ...]
@@ -79,6 +81,8 @@ class Results(Strict):
     model_files: str | None
     """Hash of names, sizes and times of a model folder's weights."""
     backend: str
+    setup: dict[str, Any] = {}
+    """What the model ran with when replies were last asked: versions, precision, limits of pictures; empty of a server."""
     data: Data
     rows: str
     """Hash of the ids that were asked: scores of runs with the same rows can be compared."""

@@ -49,6 +49,8 @@ class Backend(Protocol):
     name: str
     identity: dict[str, Any]
     """What tells this model from others, for the keys of its replies."""
+    setup: dict[str, Any]
+    """What it ran with, such as versions and precision, once it was asked; no part of the keys."""
 
     def ask(self, prompts: Sequence[Prompt], decoding: Decoding) -> Iterator[Outcome]:
         """An outcome for each prompt; an error of one prompt stops no other."""

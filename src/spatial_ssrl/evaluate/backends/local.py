@@ -24,10 +24,18 @@ class Local:
         self.model = model
         self.batch_size = batch_size
         self.identity: dict[str, Any] = {"model": model, "model_files": fingerprint(Path(model))}
+        self.setup: dict[str, Any] = {}
 
     @functools.cached_property
     def _loaded(self) -> tuple[Any, Any]:
-        return vlm.load(self.model)
+        model, processor = vlm.load(self.model)
+        import torch
+        import transformers
+
+        limits = dict(processor.image_processor.size or {})  # Qwen-VL's are numbers of pixels
+        versions = {"transformers": transformers.__version__, "torch": torch.__version__}
+        self.setup = {**versions, "dtype": str(model.dtype), "picture_size": limits}
+        return model, processor
 
     def ask(self, prompts: Sequence[Prompt], decoding: Decoding) -> Iterator[Outcome]:
         """Outcomes batch by batch, each drawn with a seed of its own; a resumed run batches, and so draws, otherwise.

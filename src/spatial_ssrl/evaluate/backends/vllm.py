@@ -26,14 +26,19 @@ class InProcess:
     def __init__(self, model: str, **settings: Any) -> None:
         self.model, self.settings = model, settings
         self.identity: dict[str, Any] = {"model": model, "model_files": fingerprint(Path(model))}
+        self.setup: dict[str, Any] = {}
 
     @functools.cached_property
     def _engine(self) -> Any:
         vlm.require("vllm", "vllm")
         vlm.prepare_torch()
-        from vllm import LLM
+        import transformers
+        import vllm
 
-        return LLM(self.model, **self.settings)
+        engine = vllm.LLM(self.model, **self.settings)
+        versions = {"vllm": vllm.__version__, "transformers": transformers.__version__}
+        self.setup = {**versions, "dtype": str(engine.llm_engine.model_config.dtype), **self.settings}
+        return engine
 
     def ask(self, prompts: Sequence[Prompt], decoding: Decoding) -> Iterator[Outcome]:
         """Outcomes batch by batch. Raises MissingExtraError without vLLM."""
