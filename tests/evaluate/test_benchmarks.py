@@ -98,6 +98,15 @@ def test_gold_scores_1_and_nothing_scores_0(tables, name):
 
 
 @pytest.mark.parametrize("name", OTHERS)
+def test_a_benchmark_says_whether_its_official_rule_reads_boxes(tables, name):
+    for benchmark, path, _, questions in read(tables, name):
+        if name == "realworldqa":  # VLMEvalKit has no rule for answers that are no choice
+            questions = [question for question in questions if question.choices]
+        scores = {judged(benchmark, question, gold(benchmark, question), "official").accuracy for question in questions}
+        assert scores == {float(benchmark.official_reads_boxes)}, path
+
+
+@pytest.mark.parametrize("name", OTHERS)
 def test_all_right_is_1_in_every_metric_and_all_wrong_0(tables, name):
     for benchmark, path, _, questions in read(tables, name):
         right = [judged(benchmark, question, gold(benchmark, question)) for question in questions]

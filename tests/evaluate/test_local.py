@@ -60,6 +60,9 @@ def test_transformers_in_this_process(tables, model, tmp_path):
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("replies.jsonl")}
     again = run_cli(*command, *options, "--policy", "official")
     assert again.returncode == 0, again.stderr
+    unread = "Spatial457, QSpatial+, VSI-Bench, BLINK, ChartQA test do not look into the box"
+    assert again.stderr.count(f"warning: the official rules of {unread}") == 1
+    assert "official rules" not in done.stderr
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 

@@ -87,6 +87,10 @@ def evaluate(
     planned = plan(suite, tables, data, split, download)
     if absent := left_out(suite, tables):
         print(f"left out, since {tables} holds no table of them: {', '.join(absent)}", file=sys.stderr)
+    unread = [benchmark.title for benchmark, _ in planned if not benchmark.official_reads_boxes]
+    if policy is Policies.official and mode is not Modes.direct and unread:
+        said = f"the official rules of {', '.join(unread)} do not look into the box that the reasoning prompt asks for"
+        print(f"warning: {said}: such replies score 0; take --mode direct, or --policy robust", file=sys.stderr)
     engine = {"max_model_len": max_model_len, "tensor_parallel_size": tensor_parallel}
     source = _open_backend(model, base_url, backend, (concurrency, timeout), batch_size, engine)
     decoding = Decoding(max_new_tokens, temperature, seed, frames)

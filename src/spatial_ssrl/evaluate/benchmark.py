@@ -52,6 +52,8 @@ class Benchmark(ABC):
     """The metric that a table shows; the paper's where the paper has one."""
     direct: ClassVar[str] = DIRECT_CHOICE
     """What a direct prompt adds."""
+    official_reads_boxes: ClassVar[bool] = True
+    """Whether the official rule finds the answer in the box that the reasoning prompt asks for."""
 
     def read(self, path: Path) -> list[Question]:
         """All questions of a table. Raises DatasetError when it cannot be read or is another benchmark's."""

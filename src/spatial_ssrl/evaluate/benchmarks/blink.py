@@ -24,6 +24,7 @@ class Blink(Benchmark):
     files = ("BLINK.tsv", "BLINK")
     hub = Hub("BLINK-Benchmark/BLINK", ("*/val-*.parquet",))
     size = 1901
+    official_reads_boxes = False
 
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:
         if "sub_task" not in record:

@@ -38,6 +38,7 @@ class QSpatialPlus(Benchmark):
     size = 101
     headline = "within factor 2"
     direct = "Answer with a number and its unit, and nothing else."
+    official_reads_boxes = False
 
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:
         split = "answer_unit" in record
