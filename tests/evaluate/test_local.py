@@ -17,6 +17,7 @@ from evaluate.miniatures import choice_tsv, encoded, write_all, write_video
 from spatial_ssrl.evaluate import BENCHMARKS, GENERAL, SPATIAL, Results, Settings, evaluate
 from spatial_ssrl.evaluate.backends import Decoding, in_halves
 from spatial_ssrl.evaluate.backends.local import Local
+from spatial_ssrl.evaluate.backends.server import Server
 from spatial_ssrl.evaluate.run import read_verdicts
 
 pytest.importorskip("torch")
@@ -25,11 +26,18 @@ NAMES = {kind.name for kind in (*SPATIAL, *GENERAL)}
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory):
+def forms(tmp_path_factory):
+    """Name and table of every benchmark in every form, with its videos."""
     folder = tmp_path_factory.mktemp("tables")
-    write_all(folder)
-    write_video(folder / "arkitscenes" / "1.mp4")
-    return folder
+    cases = write_all(folder)
+    for place in (folder, folder / "VSI-Bench"):
+        write_video(place / "arkitscenes" / "1.mp4")
+    return folder, [(name, path) for name, path, _ in cases]
+
+
+@pytest.fixture(scope="module")
+def tables(forms):
+    return forms[0]
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +97,17 @@ def test_a_model_says_the_same_behind_a_faulty_server(tables, model, tmp_path):
         replies = [[json.loads(line)["reply"] for line in p.read_text().splitlines()] for p in (path, other)]
         assert replies[0] == replies[1]
         assert None not in replies[0]
+
+
+def test_every_form_is_asked_in_this_process_and_of_a_server(forms, model, tmp_path):
+    settings = Settings(limit=2, decoding=Decoding(max_new_tokens=3, frames=2))
+    with FaultyServer(lambda text, images: "\\boxed{A}") as server:
+        for backend in (Local(str(model)), Server("tiny", server.url)):
+            for k, (name, path) in enumerate(forms[1]):
+                out = tmp_path / type(backend).__name__ / str(k)
+                results = evaluate(BENCHMARKS[name](), path, backend, out, settings, QUIET)
+                assert (results.errors, results.overall.n) == (0, min(2, results.data.questions)), path
+    assert len(forms[1]) == 30
 
 
 def test_a_damaged_picture_is_an_error_of_its_row(model, tmp_path):
