@@ -49,21 +49,19 @@ class Form(ABC):
     def find(self, text: str, options: Sequence[str] | None = None) -> str | None:
         """The answer that a text without a box states, or None when it is not surely one.
 
-        The whole text, then the last "answer is ...", then the lines that hold nothing else, which must agree. What is
-        taken back behind its last statement is no answer.
+        The whole text, then the last "answer is ...", then the lines that hold nothing else, which must agree. What stands
+        before a "wait" was taken back.
         """
         whole = self.parse(text, options)
         if whole is not None:
             return whole
-        statements = list(_STATED.finditer(text))
-        if _TAKEN_BACK.search(text, statements[-1].end() if statements else 0):
-            return None
-        for match in statements[: -STATEMENTS - 1 : -1]:
+        start = max((match.end() for match in _TAKEN_BACK.finditer(text)), default=0)
+        for match in list(_STATED.finditer(text, start))[: -STATEMENTS - 1 : -1]:
             rest = text[match.end() : match.end() + LONGEST_STATEMENT].split("\n", 1)[0]
             stated = (self.parse(part, options) for part in (rest, _SENTENCE_END.split(rest, maxsplit=1)[0]))
             if (found := next((answer for answer in stated if answer is not None), None)) is not None:
                 return found
-        return _only(self.parse(line, options) for line in text.splitlines())
+        return _only(self.parse(line, options) for line in text[start:].splitlines()[start > 0 :])
 
 
 class Grammar(Form):
@@ -138,7 +136,8 @@ class Letter(Grammar):
         if bracketed:
             denied = any(_NEGATION.search(_words(sentence)) for sentence in sentences if _BRACKETED.search(sentence))
             return None if denied else _only({*bracketed, *(a or b for a, b in _CLAIMED.findall(text))})
-        if not options or _NEGATION.search(_words(sentences[0])) or _UNDECIDED.search(_words(text)):
+        unsure = _NEGATION.search(_words(sentences[0])) or _UNDECIDED.search(_words(text)) or _TAKEN_BACK.search(text)
+        if unsure or not options:
             return None
         return _only(_named(said, options) for said in (sentences[0], *_CONCLUSION.split(text)[1:]))
 

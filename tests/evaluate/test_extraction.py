@@ -53,6 +53,9 @@ FORMS = [Letter(4), Number(), Quantity("m"), Quantity("cm", explicit=True), YES_
         ("The left object is the cup, so the cup is at the left.", "A"),
         ("Look at the right cup first. I can't say.", None),
         ("The answer is A. Wait, C", None),
+        ("A\nWait, that is the cup.\nC", "C"),
+        ("Wait, let me look.\nC", "C"),
+        ("It is in front. Wait, it is behind.", None),
         ("", None),
     ],
 )
@@ -147,7 +150,24 @@ def test_no_text_breaks_the_parser(text, form):
 
 
 @pytest.mark.parametrize(
-    "unit", ["answer is ", "1 ", "(A) ", " ", "\\boxed{", "<think>", "yes ", "1,", "A\n", "3 feet ", "**", "on "]
+    "unit",
+    [
+        "answer is ",
+        "1 ",
+        "(A) ",
+        " ",
+        "\\boxed{",
+        "<think>",
+        "yes ",
+        "1,",
+        "A\n",
+        "3 feet ",
+        "**",
+        "on ",
+        "wait ",
+        "so left ",
+        "2^3x",
+    ],
 )
 @pytest.mark.parametrize("form", FORMS, ids=repr)
 def test_long_repetitions_are_read_in_linear_time(unit, form):
