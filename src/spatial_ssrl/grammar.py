@@ -49,17 +49,19 @@ class Form(ABC):
     def find(self, text: str, options: Sequence[str] | None = None) -> str | None:
         """The answer that a text without a box states, or None when it is not surely one.
 
-        The whole text, then the last "answer is ...", then the lines that hold nothing else, which must agree.
+        The whole text, then the last "answer is ...", then the lines that hold nothing else, which must agree. What stands
+        before a "wait" was taken back.
         """
         whole = self.parse(text, options)
         if whole is not None:
             return whole
-        for match in list(_STATED.finditer(text))[: -STATEMENTS - 1 : -1]:
+        start = max((match.end() for match in _TAKEN_BACK.finditer(text)), default=0)
+        for match in list(_STATED.finditer(text, start))[: -STATEMENTS - 1 : -1]:
             rest = text[match.end() : match.end() + LONGEST_STATEMENT].split("\n", 1)[0]
             stated = (self.parse(part, options) for part in (rest, _SENTENCE_END.split(rest, maxsplit=1)[0]))
             if (found := next((answer for answer in stated if answer is not None), None)) is not None:
                 return found
-        return _only(self.parse(line, options) for line in text.splitlines())
+        return _only(self.parse(line, options) for line in text[start:].splitlines()[start > 0 :])
 
 
 class Grammar(Form):
@@ -121,19 +123,23 @@ class Letter(Grammar):
         return letter if delimited or not rest else None
 
     def find(self, text: str, options: Sequence[str] | None = None) -> str | None:
-        """As Form.find; then the one letter that stands in brackets; then the one option that the first sentence names."""
+        """As Form.find; then the one letter in brackets; then the one option that the first sentence names.
+
+        None where a sentence with the letter denies something, where the reply begins with or states another letter, and
+        where the conclusion ("so ...") names another option.
+        """
         found = super().find(text, options)
         if found is not None:
             return found
-        bracketed = {letter for letter in re.findall(r"\(([A-Z])\)", text) if letter in list(self.answers())}
+        sentences = _SENTENCE_END.split(text.strip())
+        bracketed = {letter for letter in _BRACKETED.findall(text) if letter in list(self.answers())}
         if bracketed:
-            return _only(bracketed)
-        first = _words(_SENTENCE_END.split(text.strip(), maxsplit=1)[0])
-        if not options or _NEGATION.search(first):
+            denied = any(_NEGATION.search(_words(sentence)) for sentence in sentences if _BRACKETED.search(sentence))
+            return None if denied else _only({*bracketed, *(a or b for a, b in _CLAIMED.findall(text))})
+        unsure = _NEGATION.search(_words(sentences[0])) or _UNDECIDED.search(_words(text)) or _TAKEN_BACK.search(text)
+        if unsure or not options:
             return None
-        return _only(
-            chr(ord("A") + i) for i, option in enumerate(options) if (o := _words(option)) and f" {o} " in f" {first} "
-        )
+        return _only(_named(said, options) for said in (sentences[0], *_CONCLUSION.split(text)[1:]))
 
 
 @dataclass(frozen=True)
@@ -283,9 +289,16 @@ class Word(Form):
         return self._meant.get(_words(plain)) or (self._meant.get(_words(lead[1])) if lead else None)
 
     def find(self, text: str, options: Sequence[str] | None = None) -> str | None:
-        """As Form.find; then the one word that the whole text holds."""
-        found = super().find(text, options)
-        return found or _only(self._meant[said] for said in self._pattern.findall(_words(text)))
+        """As Form.find; then the one word that the text holds; none where a sentence with it denies something."""
+        if (found := super().find(text, options)) is not None:
+            return found
+        named: set[str] = set()
+        for sentence in map(_words, _SENTENCE_END.split(text)):
+            said = self._pattern.findall(sentence)
+            if said and (_NEGATION.search(self._pattern.sub(" ", sentence)) or _UNDECIDED.search(sentence)):
+                return None
+            named.update(self._meant[word] for word in said)
+        return _only(named)
 
     @cached_property
     def _meant(self) -> dict[str, str]:
@@ -358,6 +371,8 @@ UNIT_SIZES = {
 _QUANTITY = re.compile(
     r"(?<![\w.])(?<!\d,)([-+]?(?:\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?)(?![\d,.]*\d)[\s-]?([a-z]+2?(?![a-z0-9])|[\"'])?"
 )
+_SUPERSCRIPT = re.compile(r"(?<=\d)(?=[\u00b2\u00b3\u00b9\u2070\u2074-\u2079])")
+_TIMES = re.compile(r"(?<![a-z])x(?=\d)")
 _SQUARE = re.compile(r"\b(?:square|sq\.?)[\s-]+([a-z]+)")
 _STATED = re.compile(
     r"\b(?:answer|(?:correct|right|best) (?:option|choice))\b[\s*'\"]{0,4}"
@@ -365,7 +380,19 @@ _STATED = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<=[^\s.])\.(?:\s|$)|\n")
-_NEGATION = re.compile(r"\b(?:not|no|neither|nor|never|cannot|unclear|\w+n t)\b")
+_NEGATION = re.compile(
+    r"\b(?:not|no|neither|nor|never|cannot|unable|unclear|impossible|wrong|incorrect|exclude[sd]?|ruled? out|\w+n t)\b"
+)
+_UNDECIDED = re.compile(
+    r"\b(?:cannot|can t|unable|unclear|impossible|no (?:answer|clue|doubt|evidence|idea|image|information|picture|way))\b"
+)
+_TAKEN_BACK = re.compile(r"\b(?:wait|hold on|scratch that|second thoughts?|correction)\b", re.IGNORECASE)
+_CONCLUSION = re.compile(r"\b(?:so|thus|hence|therefore)\b", re.IGNORECASE)
+_BRACKETED = re.compile(r"\(([A-Z])\)")
+_CLAIMED = re.compile(
+    rf"\A\W{{0,3}}([A-Z])[.):,]|(?:(?i:{_STATED.pattern})|\b[Oo]ption\s)(?:option\s)?\W{{0,3}}([A-Z])\b",
+)
+"""A letter at the beginning, or one that is said to be the answer or an option."""
 
 _MARKUP = re.compile(r"\\[A-Za-z]+|\\[^A-Za-z]|[{}$*`~]")
 _WORD = re.compile(r"\w+")
@@ -381,9 +408,12 @@ def _plain(text: str) -> str:
 
 
 def _quantities(text: str) -> list[tuple[str, str]]:
-    """Numbers with the unit, or other word, behind each: "1,5" is none, "2 square meters" is ("2", "meters2")."""
-    text = _SQUARE.sub(r"\g<1>2", _plain(text).casefold().replace("^", ""))
-    return _QUANTITY.findall(text)
+    """Numbers with the unit, or other word, behind each: "1,5" is none, "2 square meters" is ("2", "meters2").
+
+    Powers and products of numbers are several numbers, of which none is the answer: "10^2", "3x4".
+    """
+    text = _TIMES.sub(" x ", _plain(_SUPERSCRIPT.sub("^", text)).casefold())
+    return _QUANTITY.findall(_SQUARE.sub(r"\g<1>2", re.sub(r"(?<=[a-z])\^", "", text)))
 
 
 def _float(digits: str) -> float:
@@ -394,6 +424,12 @@ def _is_answer(text: str) -> bool:
     """Whether a text is short and denies nothing, so that a number in it is an answer and no step of a thought."""
     words = _words(text)
     return len(words.split()) <= MOST_WORDS and not _NEGATION.search(words)
+
+
+def _named(text: str, options: Sequence[str]) -> str | None:
+    """The letter of the one option that occurs in a text."""
+    said = f" {_words(text)} "
+    return _only(chr(ord("A") + i) for i, option in enumerate(options) if (o := _words(option)) and f" {o} " in said)
 
 
 def _only(answers: Iterable[str | None]) -> str | None:

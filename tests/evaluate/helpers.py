@@ -10,10 +10,12 @@ class Scripted:
 
     def __init__(self, answer, identity="scripted"):
         self.answer, self.identity, self.asked = answer, {"model": identity}, []
+        self.setup = {"asked": 0}
 
     def ask(self, prompts, decoding):
         for place, prompt in enumerate(prompts):
             self.asked.append(prompt)
+            self.setup = {"asked": len(self.asked)}
             reply = self.answer(prompt)
             yield reply if isinstance(reply, Outcome) else Outcome(place, reply)
 

@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 
 from evaluate.helpers import QUIET, Refusing, Scripted
-from evaluate.miniatures import choice_tsv, encoded, picture, tsv, write_all
+from evaluate.miniatures import choice_tsv, embedded, encoded, parquet, picture, tsv, write_all
 from spatial_ssrl.errors import DatasetError
 from spatial_ssrl.evaluate import BENCHMARKS, GENERAL, SPATIAL, Question, Settings, evaluate
 from spatial_ssrl.evaluate.benchmarks.vsibench import mean_relative_accuracy
@@ -98,6 +98,15 @@ def test_gold_scores_1_and_nothing_scores_0(tables, name):
 
 
 @pytest.mark.parametrize("name", OTHERS)
+def test_a_benchmark_says_whether_its_official_rule_reads_boxes(tables, name):
+    for benchmark, path, _, questions in read(tables, name):
+        if name == "realworldqa":  # VLMEvalKit has no rule for answers that are no choice
+            questions = [question for question in questions if question.choices]
+        scores = {judged(benchmark, question, gold(benchmark, question), "official").accuracy for question in questions}
+        assert scores == {float(benchmark.official_reads_boxes)}, path
+
+
+@pytest.mark.parametrize("name", OTHERS)
 def test_all_right_is_1_in_every_metric_and_all_wrong_0(tables, name):
     for benchmark, path, _, questions in read(tables, name):
         right = [judged(benchmark, question, gold(benchmark, question)) for question in questions]
@@ -142,6 +151,36 @@ def test_a_picture_column_may_name_a_file_or_another_row(tmp_path):
     assert questions[0].cluster == questions[1].cluster != questions[2].cluster
 
 
+def test_questions_on_one_picture_are_one_cluster(tmp_path):
+    """Each table has three questions on a picture and one on another."""
+    shown, kit = [embedded(i // 3) for i in range(4)], [encoded(0), "0", "0", encoded(1)]
+    turns = {"index": lambda i: (0, 1, 1_000_000, 2)[i], "image": lambda i: kit[i]}
+    choice_tsv(tmp_path / "mmbench.tsv", **turns)
+    rows = [{"question": "How wide?", "answer_value": 1.5, "answer_unit": "m", "image": image} for image in shown]
+    parquet(tmp_path / "qspatial.parquet", rows)
+    rows = [{"index": i, "question": "How wide?", "answer": "(1.5, 'm')", "image": image} for i, image in enumerate(kit)]
+    tsv(tmp_path / "qspatial.tsv", rows)
+    kind = {"sub_task": "Relative_Depth", "question": "Which?", "answer": "(B)", "choices": ["x", "y"]}
+    parquet(tmp_path / "blink.parquet", [{**kind, "idx": f"{i}", "image_1": image} for i, image in enumerate(shown)])
+    parquet(tmp_path / "realworldqa.parquet", [{"image": image, "question": "Red?", "answer": "Yes"} for image in shown])
+    choice_tsv(tmp_path / "3dsrbench.tsv", image=lambda i: kit[i], qid=lambda i: f"{i:08d}")
+    for path in tmp_path.iterdir():
+        clusters = [question.cluster for question in BENCHMARKS[path.stem]().read(path)]
+        assert clusters[0] == clusters[1] == clusters[2] != clusters[3], path.name
+
+
+def test_3dsrbench_joins_mirrored_and_shared_pictures(tmp_path):
+    qids = ("00000001", "00000001-flip", "00000002-flip", "00000002", "00000003")
+    images = [encoded(i) for i in (0, 1, 1, 2, 3)]
+    choice_tsv(tmp_path / "pictures.tsv", 5, qid=lambda i: qids[i], image=lambda i: images[i])
+    choice_tsv(tmp_path / "addresses.tsv", 5, qid=lambda i: qids[i], image_url=lambda i: "abbcd"[i])
+    choice_tsv(tmp_path / "neither.tsv", 5, image=lambda i: images[i])
+    for name, expected in (("pictures", 2), ("addresses", 2), ("neither", 4)):
+        clusters = [question.cluster for question in BENCHMARKS["3dsrbench"]().read(tmp_path / f"{name}.tsv")]
+        assert len(set(clusters)) == expected, name
+        assert clusters[0] != clusters[4]
+
+
 def test_damaged_tables_are_refused(tmp_path):
     contents = {"a.json": "{", "b.parquet": "PAR1", "c.txt": "x", "d.jsonl": "{}\n{"}
     contents |= {"e.json": "[1, 2]", "f.json": '["a"]', "g.json": "5", "h.tsv": "index\tA\n0\tx\ty\n"}
@@ -179,14 +218,28 @@ def test_a_table_cut_short_is_warned_of(tables):
 
 
 @pytest.mark.parametrize(
-    ("gold_", "text", "right"),
-    [("Yes", "Yes, there is one.", True), ("No", "\\boxed{None}", True), ("No", "0", True), ("3", "\\boxed{3 buses}", True),
-     ("3", "There are three buses.", True), ("3", "2", False), ("Suv", "\\boxed{wagon}", True), ("red", "blue", False),
-     ("No", "Yes", False), ("Yes", "2", True)],
+    ("asked", "gold_", "text", "right"),
+    [("Are there any buses?", "Yes", "Yes, there is one.", True), ("Are there any buses?", "No", "\\boxed{None}", True),
+     ("Are there any buses?", "No", "0", True), ("How many buses are there?", "3", "\\boxed{3 buses}", True),
+     ("There is a red car; how many buses?", "3", "There are three buses.", True), ("How many buses?", "3", "2", False),
+     ("What shape is it?", "Suv", "\\boxed{wagon}", True), ("What colour is it?", "red", "blue", False),
+     ("Is it red?", "No", "Yes", False), ("Are there any buses?", "Yes", "2", True)],
 )  # fmt: skip
-def test_spatial457_answers_may_have_words_around_them(gold_, text, right):
-    question = Question("1", "How?", (gold_,))
+def test_spatial457_answers_may_have_words_around_them(asked, gold_, text, right):
+    question = Question("1", asked, (gold_,))
     assert judged(BENCHMARKS["spatial457"](), question, text).accuracy == right
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "parsed"),
+    [("How many buses are there?", "Yes, there are 3.", "3"), ("Are there buses?", "Yes, there are 3.", "yes"),
+     ("There is a car; does it have the colour of the bus?", "No, there are 3.", "no"),
+     ("Is it red or blue?", "red", "red"), ("What is the speed limit?", "25 mph", "25"), ("Which colour?", "red.", "red")],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["spatial457", "realworldqa"])
+def test_the_question_and_not_the_right_answer_says_what_is_read(name, asked, text, parsed):
+    for gold_ in ("3", "Yes", "red"):
+        assert judged(BENCHMARKS[name](), Question("1", asked, (gold_,)), text).parsed == parsed
 
 
 def test_3dsrbench_groups(tables):

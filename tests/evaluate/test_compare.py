@@ -1,15 +1,19 @@
 """Comparisons, held against closed forms, simulation and the paper's own table."""
 
+from math import comb
+
 import numpy as np
 import pytest
 
 from evaluate.helpers import QUIET, Scripted
+from evaluate.miniatures import choice_tsv
 from spatial_ssrl.errors import DatasetError
-from spatial_ssrl.evaluate import BENCHMARKS, Settings, evaluate
+from spatial_ssrl.evaluate import BENCHMARKS, Results, Settings, evaluate
+from spatial_ssrl.evaluate.backends import Decoding
 from spatial_ssrl.evaluate.compare import compare, differ
 from spatial_ssrl.evaluate.metrics import Metric, Part
 from spatial_ssrl.evaluate.paper import COLUMNS, GAINS, ROWS, plain_mean, published_gains
-from spatial_ssrl.evaluate.tables import headline_table, latex, markdown, read_runs
+from spatial_ssrl.evaluate.tables import gains_table, headline_table, latex, markdown, read_runs
 
 PRINTED_MEANS = dict(zip(ROWS, (45.91, 44.85, 50.54, 52.69, 49.58, 56.58, 60.14, 60.23, 61.43), strict=True))
 
@@ -99,10 +103,20 @@ def test_runs_on_other_questions_or_policies_are_not_compared(runs):
         compare(runs / "base", runs / "base" / "blink")
 
 
+def test_runs_on_other_versions_of_the_data_are_not_compared(runs):
+    other, table = runs / "other" / "blink" / "reasoning", runs / "BLINK.tsv"
+    table.write_text(table.read_text().replace("q7", "q seven"))
+    evaluate(BENCHMARKS["blink"](), table, Scripted(lambda p: "A"), other, Settings(), QUIET)
+    hashes = [Results.read(runs / name / "blink" / "reasoning").data.md5 for name in ("base", "other")]
+    with pytest.raises(DatasetError, match=rf"MD5 {hashes[0]} and .* MD5 {hashes[1]}; run both on one table"):
+        compare(runs / "base", runs / "other")
+
+
 def test_tables(runs):
-    head, rows = headline_table(read_runs([runs / "base", runs / "tuned"]), paper=True)
+    head, rows, notes = headline_table(read_runs([runs / "base", runs / "tuned"]), paper=True)
     assert head == ["model", "BLINK"]
-    assert rows[0] == ["base", "50.00 (35.2 to 64.8) 0.0% unparsed"]
+    assert rows[0] == ["base", "50.00 (35.2 to 64.8) 0.0% unparsed [1]"]
+    assert notes == ["BLINK: 40 questions, the whole benchmark has 1901"]
     assert len(rows) == 2 + len(ROWS)
     assert rows[-4:] == [
         ["Spatial-SSRL-7B (published)", "56.23"],
@@ -111,9 +125,29 @@ def test_tables(runs):
         ["Spatial-SSRL-4B (published)", ""],
     ]
     assert markdown(head, rows).splitlines()[1] == "| --- | ---: |"
-    text = latex(head, [["a_b", "50%"]])
+    assert markdown(head, rows, notes).endswith(f"|\n\n[1] {notes[0]}\n")
+    text = latex(head, [["a_b", "50%"]], ["50%"])
     assert "a\\_b & 50\\% \\\\" in text
+    assert text.endswith("\\par\\footnotesize [1] 50\\%\n")
     assert text.startswith("\\begin{tabular}{lr}\n\\toprule")
+
+
+def test_a_table_tells_runs_of_one_name_apart(runs):
+    folders = [runs / name / "blink" / "reasoning" for name in ("base", "tuned")]
+    assert list(read_runs([*folders, folders[0]])) == ["base/blink/reasoning", "tuned/blink/reasoning"]
+    with pytest.raises(DatasetError, match="holds 2 results of blink, reasoning; name the folder of each model"):
+        read_runs([runs])
+
+
+def test_a_table_says_what_was_not_obtained_by_default(runs):
+    settings = Settings("direct", "official", Decoding(temperature=1.0), samples=2, limit=30)
+    backend = Scripted(lambda prompt: "AB"[prompt.sample])
+    evaluate(BENCHMARKS["blink"](), runs / "BLINK.tsv", backend, runs / "other" / "blink" / "direct", settings, QUIET)
+    _, rows, notes = headline_table(read_runs([runs / "tuned", runs / "other"]))
+    assert notes[1:] == ["direct prompt", "replies read by policy official", "the first 30 of 40 questions"]
+    assert rows[0][1].endswith("unparsed [1]")
+    assert rows[1][1].startswith("50.00 (")
+    assert rows[1][1].endswith("; spread 0.00 over 2 samples) 0.0% unparsed [2] [3] [4] [1]")
 
 
 def test_the_papers_means_follow_from_its_rows():
@@ -128,7 +162,27 @@ def test_published_gains_are_judged_both_ways():
     assert {model for model, _ in gains} == set(GAINS)
     vsi = gains["Spatial-SSRL-3B", "vsi-bench"]
     assert (vsi.points, vsi.verdict) == (pytest.approx(5.65), "yes")
-    assert (
-        gains["Spatial-SSRL-3B", "qspatial"].verdict == "open"
-    )  # 6 of 101: independent errors could do it, nested could not
-    assert gains["Spatial-SSRL-4B", "whatsup"].points < 0
+    qspatial = gains["Spatial-SSRL-3B", "qspatial"]  # 6 of 101: independent errors could do it, nested could not
+    assert (qspatial.verdict, qspatial.best_p) == ("open", 2 / 2**6)
+    whatsup = gains["Spatial-SSRL-4B", "whatsup"]  # 799 and 810 of 820: the normal approximation would say yes
+    assert (whatsup.points < 0, whatsup.verdict) == (True, "open")
+    assert whatsup.independent_p == pytest.approx(hypergeometric_tail(799, 810, 820))
+
+
+def hypergeometric_tail(first, second, n):
+    """Probability of all splits of the right answers between two models that are no likelier than this one."""
+    ways = {k: comb(n, k) * comb(n, first + second - k) for k in range(first + second - n, n + 1)}
+    return sum(count for count in ways.values() if count <= ways[first]) / comb(2 * n, first + second)
+
+
+def test_the_size_of_a_benchmark_may_be_told_by_a_run_of_it_all(tmp_path):
+    choice_tsv(tmp_path / "3DSRBench.tsv", 300, qid=lambda i: f"{i:08d}")
+    for name, limit in (("whole", None), ("short", 200)):
+        settings = Settings(limit=limit)
+        folder = tmp_path / name / "3dsrbench" / "reasoning"
+        evaluate(BENCHMARKS["3dsrbench"](), tmp_path / "3DSRBench.tsv", Scripted(lambda p: "A"), folder, settings, QUIET)
+        told = [gain for gain in published_gains(read_runs([tmp_path / name])) if gain.benchmark == "3dsrbench"]
+        assert len(told) == (3 if name == "whole" else 0)
+    _, rows, notes = gains_table(read_runs([tmp_path / "whole"]))
+    assert ["Spatial-SSRL-4B, What'sUp", "open"] in [[row[0], row[-1]] for row in rows]
+    assert "taken for independent" in notes[0]

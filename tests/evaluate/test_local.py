@@ -1,19 +1,23 @@
 """All benchmarks through the command line with a tiny model: in this process, and behind a server."""
 
 import base64
+import io
 import json
 import os
 import threading
+from importlib.metadata import version
 
 import pytest
+from PIL import Image
 
 from conftest import run_cli
 from evaluate.faults import FaultyServer
 from evaluate.helpers import QUIET
 from evaluate.miniatures import choice_tsv, encoded, write_all, write_video
-from spatial_ssrl.evaluate import BENCHMARKS, GENERAL, SPATIAL, Settings, evaluate
-from spatial_ssrl.evaluate.backends import Decoding
+from spatial_ssrl.evaluate import BENCHMARKS, GENERAL, SPATIAL, Results, Settings, evaluate
+from spatial_ssrl.evaluate.backends import Decoding, in_halves
 from spatial_ssrl.evaluate.backends.local import Local
+from spatial_ssrl.evaluate.backends.server import Server
 from spatial_ssrl.evaluate.run import read_verdicts
 
 pytest.importorskip("torch")
@@ -22,11 +26,18 @@ NAMES = {kind.name for kind in (*SPATIAL, *GENERAL)}
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory):
+def forms(tmp_path_factory):
+    """Name and table of every benchmark in every form, with its videos."""
     folder = tmp_path_factory.mktemp("tables")
-    write_all(folder)
-    write_video(folder / "arkitscenes" / "1.mp4")
-    return folder
+    cases = write_all(folder)
+    for place in (folder, folder / "VSI-Bench"):
+        write_video(place / "arkitscenes" / "1.mp4")
+    return folder, [(name, path) for name, path, _ in cases]
+
+
+@pytest.fixture(scope="module")
+def tables(forms):
+    return forms[0]
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +68,9 @@ def test_transformers_in_this_process(tables, model, tmp_path):
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("replies.jsonl")}
     again = run_cli(*command, *options, "--policy", "official")
     assert again.returncode == 0, again.stderr
+    unread = "Spatial457, QSpatial+, VSI-Bench, BLINK, ChartQA test do not look into the box"
+    assert again.stderr.count(f"warning: the official rules of {unread}") == 1
+    assert "official rules" not in done.stderr
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
@@ -85,6 +99,17 @@ def test_a_model_says_the_same_behind_a_faulty_server(tables, model, tmp_path):
         assert None not in replies[0]
 
 
+def test_every_form_is_asked_in_this_process_and_of_a_server(forms, model, tmp_path):
+    settings = Settings(limit=2, decoding=Decoding(max_new_tokens=3, frames=2))
+    with FaultyServer(lambda text, images: "\\boxed{A}") as server:
+        for backend in (Local(str(model)), Server("tiny", server.url)):
+            for k, (name, path) in enumerate(forms[1]):
+                out = tmp_path / type(backend).__name__ / str(k)
+                results = evaluate(BENCHMARKS[name](), path, backend, out, settings, QUIET)
+                assert (results.errors, results.overall.n) == (0, min(2, results.data.questions)), path
+    assert len(forms[1]) == 30
+
+
 def test_a_damaged_picture_is_an_error_of_its_row(model, tmp_path):
     for damaged in (encoded(0)[:400], base64.b64encode(b"no picture" * 20).decode()):
         choice_tsv(tmp_path / "BLINK.tsv", 4, image=lambda i, damaged=damaged: damaged if i == 2 else encoded(i))
@@ -93,6 +118,40 @@ def test_a_damaged_picture_is_an_error_of_its_row(model, tmp_path):
             BENCHMARKS["blink"](), tmp_path / "BLINK.tsv", Local(str(model)), tmp_path / "out", settings, QUIET
         )
         assert results.errors == 1
+
+
+def test_a_picture_that_the_processor_refuses_is_an_error_of_its_row(model, tmp_path):
+    thin = io.BytesIO()
+    Image.new("RGB", (1000, 3), "red").save(thin, "PNG")
+    images = [encoded(i) for i in range(6)]
+    images[2] = base64.b64encode(thin.getvalue()).decode()
+    choice_tsv(tmp_path / "BLINK.tsv", 6, image=lambda i: images[i])
+    settings = Settings(decoding=Decoding(max_new_tokens=4))
+    evaluate(BENCHMARKS["blink"](), tmp_path / "BLINK.tsv", Local(str(model)), tmp_path / "out", settings, QUIET)
+    setup = Results.read(tmp_path / "out").setup
+    assert (setup["transformers"], setup["dtype"]) == (version("transformers"), "torch.float32")
+    assert setup["picture_size"] == {"shortest_edge": 3136, "longest_edge": 12544}
+    verdicts = read_verdicts(tmp_path / "out")
+    assert [v.id for v in verdicts if v.error] == ["2"]
+    assert verdicts[2].error.startswith("ValueError: absolute aspect ratio must be smaller than 200")
+    assert {type(v.reply) for v in verdicts if not v.error} == {str}
+
+
+def test_a_call_that_fails_is_made_in_halves():
+    asked = []
+
+    def call(rows):
+        asked.append(len(rows))
+        if len(rows) > 4 or 5 in rows:
+            raise MemoryError("too many")
+        return [str(row) for row in rows]
+
+    found = list(in_halves(list(enumerate(range(8))), call, lambda error: False))
+    assert [outcome.reply for outcome in found] == ["0", "1", "2", "3", "4", None, "6", "7"]
+    assert found[5].error == "MemoryError: too many"
+    assert asked == [8, 4, 4, 2, 1, 1, 2]
+    with pytest.raises(MemoryError):
+        list(in_halves(list(enumerate(range(8))), call, lambda error: True))
 
 
 def test_a_sample_asked_later_is_another(model, tmp_path):
@@ -117,6 +176,8 @@ def test_a_server(tables, tmp_path):
     table = run_cli("table", tmp_path, "--paper")
     assert table.returncode == 0, table.stderr
     assert "| Spatial-SSRL-7B (published) | 53.34 | 56.53 |" in table.stdout
+    tex = run_cli("table", tmp_path, "--paper", "--latex")
+    assert "Spatial-SSRL-4B, What'sUp & -1.34 & 0.068 & 0.00098 & open \\\\" in tex.stdout, tex.stderr
     same = run_cli("compare", tmp_path, tmp_path)
     assert same.returncode == 0, same.stderr
     assert "+0.00" in same.stdout

@@ -1,14 +1,22 @@
 """The page of replies and the figures, from real run folders."""
 
+import base64
+import json
+import re
 import shutil
 import subprocess
 from collections import Counter
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from conftest import run_cli
+from evaluate.helpers import QUIET, Scripted
+from evaluate.miniatures import write_video
 from spatial_ssrl.errors import DatasetError
+from spatial_ssrl.evaluate import BENCHMARKS, Results, Settings, evaluate
+from spatial_ssrl.evaluate.backends.media import decoded, read_frames
 from spatial_ssrl.evaluate.figures import write_bars, write_radar
 from spatial_ssrl.evaluate.page import write_page
 from spatial_ssrl.evaluate.tables import read_runs
@@ -95,6 +103,34 @@ def test_runs_of_one_model_are_told_by_their_folders(runs, tmp_path):
     assert f"<b>{folders(runs)[0]}</b>" in text
 
 
+def test_a_page_may_be_made_elsewhere_but_not_of_another_table(runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(runs)
+    folder = runs / "here" / "blink" / "reasoning"
+    evaluate(BENCHMARKS["blink"](), Path("BLINK.tsv"), Scripted(lambda p: "A"), folder, Settings(), QUIET)
+    monkeypatch.chdir("/")
+    assert len(Page(write_page([folder], tmp_path / "page.html", 5)).articles) == 5
+    was = Results.read(folder).data.md5
+    (runs / "BLINK.tsv").write_text((runs / "BLINK.tsv").read_text().replace("q7", "q seven"))
+    with pytest.raises(DatasetError, match=rf"BLINK\.tsv has changed since it was asked, MD5 \w+ in place of {was}"):
+        write_page([folder], tmp_path / "page.html", 5)
+
+
+def test_a_video_is_shown_as_four_of_its_frames(tmp_path):
+    pytest.importorskip("av")
+    write_video(tmp_path / "1.mp4")
+    row = {"question_type": "object_counting", "question": "How many?", "answer": "4"}
+    rows = [{**row, "mp4_path": f"{i}.mp4"} for i in (1, 2)]
+    (tmp_path / "vsi_bench.json").write_text(json.dumps(rows))
+    backend = Scripted(lambda p: "4")
+    evaluate(BENCHMARKS["vsi-bench"](), tmp_path / "vsi_bench.json", backend, tmp_path / "out", Settings(), QUIET)
+    page = Page(write_page([tmp_path / "out"], tmp_path / "page.html", 5))
+    frames = [decoded(base64.b64decode(url.split(",")[1])) for url in page.sources if url.startswith("data:")]
+    every = list(read_frames(tmp_path / "1.mp4", 40))
+    shown, middles = ([f.convert("L").getpixel((20, 20)) for f in some] for some in (frames, every[5::10]))
+    assert shown == pytest.approx(middles, abs=3)
+    assert len(set(middles)) == 4
+
+
 def test_hostile_replies_are_text(runs, tmp_path):
     run = folders(runs)[0]
     verdicts = (run / "verdicts.jsonl").read_text().replace("boxed{A}", "<script>alert(1)</script>", 1)
@@ -114,6 +150,18 @@ def test_figures(runs, tmp_path):
         write_bars(found, "blink", tmp_path / "bars.xyz")
     three = {model: dict.fromkeys(("blink", "ocrbench", "whatsup"), run["blink"]) for model, run in found.items()}
     assert write_radar(three, tmp_path / "radar.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_category_that_a_run_lacks_is_a_gap(runs, tmp_path):
+    short = runs / "short" / "blink" / "reasoning"
+    evaluate(BENCHMARKS["blink"](), runs / "BLINK.tsv", Scripted(lambda p: "A"), short, Settings(limit=20), QUIET)
+    folders = [runs / name for name in ("base", "tuned", "short")]
+    for order in (folders, folders[::-1]):
+        svg = write_bars(read_runs(order), "blink", tmp_path / "bars.svg").read_text()
+        labels = re.findall(r"<!-- (\S+) -->", svg)
+        assert {"c0", "c1"} <= set(labels)
+        bars = re.findall(r'<path d="[^"]*" clip-path="[^"]*" style="fill: (#\w+)', svg)
+        assert sorted(Counter(bars).values()) == [1, 2, 2]
 
 
 def test_commands(runs, tmp_path):

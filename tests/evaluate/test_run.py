@@ -138,6 +138,28 @@ def test_samples_have_a_mean_and_a_spread(table, tmp_path):
     assert [v.sample for v in read_verdicts(tmp_path / "out")] == [0] * 10 + [1] * 10 + [2] * 10
 
 
+def test_results_say_what_the_replies_were_asked_with(table, tmp_path):
+    asked = run(table, Scripted(boxed("A")), tmp_path / "out", limit=4)
+    assert asked.setup == {"asked": 4}
+    again = run(table, Refusing(), tmp_path / "out", limit=4, policy="official")
+    assert again.setup == {"asked": 4}
+    assert run(table, Scripted(boxed("A")), tmp_path / "out").setup == {"asked": 6}
+
+
+def test_files_beside_a_table_are_told_by_name_and_size(table, tmp_path):
+    row = {"question": "Where?", "choices": "A. right\nB. left", "answer": "A. right", "question_type": "camera"}
+    (tmp_path / "t.json").write_text(json.dumps([{**row, "image_path": [name]} for name in ("a.jpg", "b.jpg")]))
+    hashes = []
+    for content in (b"one", b"two", b"three"):
+        (tmp_path / "a.jpg").write_bytes(content)
+        settings = Settings(limit=1)
+        backend = Scripted(boxed("A"))
+        results = evaluate(BENCHMARKS["viewspatial"](), tmp_path / "t.json", backend, tmp_path / "out", settings, QUIET)
+        hashes.append(results.data.files)
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert run(table, Scripted(boxed("A")), tmp_path / "embedded").data.files == ""
+
+
 def test_limit_and_warnings(table, tmp_path):
     results = run(table, Scripted(boxed("A")), tmp_path / "out", limit=4)
     assert results.overall.n == 4

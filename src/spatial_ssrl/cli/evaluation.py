@@ -73,6 +73,9 @@ def evaluate(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again where an error is stored.")] = False,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests to the server at a time.")] = 16,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that a request may take.")] = 600,
+    batch_size: Annotated[int, typer.Option(min=1, help="transformers: questions at a time.")] = 32,
+    max_model_len: Annotated[int | None, typer.Option(min=1, help="vLLM: longest prompt and reply, in tokens.")] = None,
+    tensor_parallel: Annotated[int, typer.Option(min=1, help="vLLM: GPUs that share the model.")] = 1,
 ) -> None:
     """Accuracy on held-out rows and on benchmarks, with intervals."""
     from spatial_ssrl.evaluate import Settings
@@ -84,7 +87,12 @@ def evaluate(
     planned = plan(suite, tables, data, split, download)
     if absent := left_out(suite, tables):
         print(f"left out, since {tables} holds no table of them: {', '.join(absent)}", file=sys.stderr)
-    source = _open_backend(model, base_url, backend, concurrency, timeout)
+    unread = [benchmark.title for benchmark, _ in planned if not benchmark.official_reads_boxes]
+    if policy is Policies.official and mode is not Modes.direct and unread:
+        said = f"the official rules of {', '.join(unread)} do not look into the box that the reasoning prompt asks for"
+        print(f"warning: {said}: such replies score 0; take --mode direct, or --policy robust", file=sys.stderr)
+    engine = {"max_model_len": max_model_len, "tensor_parallel_size": tensor_parallel}
+    source = _open_backend(model, base_url, backend, (concurrency, timeout), batch_size, engine)
     decoding = Decoding(max_new_tokens, temperature, seed, frames)
     alone = len(planned) == 1 and data is not None and mode is not Modes.both
     found = {}
@@ -137,9 +145,10 @@ def table(
     from spatial_ssrl.evaluate import tables
 
     write = tables.latex if tex else tables.markdown
-    print(write(*tables.headline_table(tables.read_runs(runs), paper)), end="")
-    if paper and not tex:
-        _print_gains()
+    found = tables.read_runs(runs)
+    print(write(*tables.headline_table(found, paper)), end="")
+    if paper:
+        print("\n" + write(*tables.gains_table(found)), end="")
 
 
 @app.command()
@@ -167,14 +176,22 @@ def figure(
     print(f"figure: {figures.write_bars(found, bars, out) if bars else figures.write_radar(found, out)}")
 
 
-def _open_backend(model: str, base_url: str | None, backend: "Backends", concurrency: int, timeout: float) -> "Backend":
+def _open_backend(
+    model: str,
+    base_url: str | None,
+    backend: Backends,
+    requests: tuple[int, float],
+    batch_size: int,
+    engine: dict[str, int | None],
+) -> "Backend":
+    """What answers: a server (requests at a time, time-out), transformers, or vLLM with settings of its engine."""
     from spatial_ssrl.evaluate.backends.local import Local
     from spatial_ssrl.evaluate.backends.server import Server
     from spatial_ssrl.evaluate.backends.vllm import InProcess
 
     if base_url:
-        return Server(model, base_url, concurrency, timeout)
-    return Local(model) if backend is Backends.transformers else InProcess(model)
+        return Server(model, base_url, *requests)
+    return Local(model, batch_size) if backend is Backends.transformers else InProcess(model, **engine)
 
 
 def run_benchmark(benchmark: "Benchmark", path: Path, source: "Backend", out: Path, settings: "Settings") -> "Results":
@@ -221,15 +238,3 @@ def _print_figures(found: dict[str, "Results"]) -> None:
         for metric in results.metrics
     ]
     print_table(["benchmark", "metric", "% (95%)", "spread over samples", "unparsed %"], rows)
-
-
-def _print_gains() -> None:
-    """The published gains against the noise of their sample sizes."""
-    from spatial_ssrl.evaluate.paper import published_gains
-
-    print("\npublished gains over the base, against sampling noise:")
-    rows = [
-        [f"{g.model}, {g.benchmark}", f"{g.points:+.2f}", f"{g.independent:.2f}", f"{g.best_p:.2g}", g.verdict]
-        for g in published_gains()
-    ]
-    print_table(["gain", "points", "95% half width, independent", "least p", "exceeds noise"], rows)

@@ -10,6 +10,7 @@ One file each in benchmarks/; a file's docstring names the source of its facts. 
 """
 
 import dataclasses
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,10 @@ Mode = Literal["direct", "reasoning"]
 DIRECT_WORDS = "Answer the question using a single word or phrase."
 DIRECT_CHOICE = "Answer with the option's letter from the given choices directly."
 
+_COUNT = re.compile(r"\bhow (?:many|much|fast|far|tall|high)\b|\b(?:what|which) number\b|\bspeed limit\b", re.IGNORECASE)
+_WHETHER = re.compile(r"(?:\A|[.,:;!?\n]) ?(?:is|are|was|were|does|do|did|can|could|has|have|will|should)\b", re.IGNORECASE)
+_ALTERNATIVE = re.compile(r"\b(?:or|what|which|who|where|when|why|how)\b", re.IGNORECASE)
+
 
 class Benchmark(ABC):
     """A benchmark; subclasses are stateless."""
@@ -47,6 +52,8 @@ class Benchmark(ABC):
     """The metric that a table shows; the paper's where the paper has one."""
     direct: ClassVar[str] = DIRECT_CHOICE
     """What a direct prompt adds."""
+    official_reads_boxes: ClassVar[bool] = True
+    """Whether the official rule finds the answer in the box that the reasoning prompt asks for."""
 
     def read(self, path: Path) -> list[Question]:
         """All questions of a table. Raises DatasetError when it cannot be read or is another benchmark's."""
@@ -142,11 +149,11 @@ class Benchmark(ABC):
         return {}
 
 
-def short_form(answer: str) -> Form:
-    """The form of a short answer: a number, yes or no, or another text."""
-    if answer.isdigit():
+def short_form(question: str) -> Form:
+    """The form of a short answer, by the words of the question: a number, yes or no, or, where they do not tell, a text."""
+    if _COUNT.search(question):
         return Number()
-    return YES_NO if answer.lower() in ("yes", "no") else Text()
+    return YES_NO if _WHETHER.search(question) and not _ALTERNATIVE.search(question) else Text()
 
 
 def choice_row(record: Record, pictures: Pictures, **more: Any) -> Question:

@@ -14,7 +14,7 @@ from spatial_ssrl.errors import DatasetError, MissingExtraError
 from spatial_ssrl.evaluate.benchmarks import BENCHMARKS
 from spatial_ssrl.evaluate.metrics import ROUNDING, TAILS, Metric, bootstrap, mean, over_samples
 from spatial_ssrl.evaluate.question import Verdict
-from spatial_ssrl.evaluate.results import RESULTS, Results, figures, split_samples
+from spatial_ssrl.evaluate.results import RESULTS, Results, check_same_questions, figures, split_samples
 from spatial_ssrl.evaluate.run import read_verdicts
 from spatial_ssrl.statistics import wilson
 
@@ -58,7 +58,8 @@ class Difference:
 def compare(first: Path, second: Path) -> list[Difference]:
     """Compare two run folders, or two folders with the same benchmarks in them, headlines, other metrics, then categories.
 
-    Raises DatasetError when they hold no results, or results of other questions; MissingExtraError without scipy.
+    Raises DatasetError when they hold no results, or results of other questions or data; MissingExtraError without
+    scipy.
     """
     return [difference for a, b in _paired_folders(first, second) for difference in _compare_runs(a, b)]
 
@@ -75,8 +76,7 @@ def _paired_folders(first: Path, second: Path) -> Iterator[tuple[Path, Path]]:
 
 def _compare_runs(first: Path, second: Path) -> Iterator[Difference]:
     a, b = Results.read(first), Results.read(second)
-    if (a.benchmark, a.rows) != (b.benchmark, b.rows):
-        raise DatasetError(f"{first} and {second} answered other questions; run both with the same data, split and --limit")
+    check_same_questions((first, second), (a, b))
     if a.policy != b.policy:
         raise DatasetError(f"{first} was read by policy {a.policy}, {second} by {b.policy}; score one again with --policy")
     benchmark = BENCHMARKS[a.benchmark]()

@@ -47,19 +47,21 @@ def write_radar(runs: Runs, out: Path) -> Path:
 
 
 def write_bars(runs: Runs, benchmark: str, out: Path) -> Path:
-    """Accuracy by category with 95% intervals, a bar a model. Raises DatasetError where no model ran the benchmark."""
+    """Accuracy by category with 95% intervals, a bar a model, a gap where a model was not asked the category.
+
+    Raises DatasetError where no model ran the benchmark.
+    """
     ran = {model: run[benchmark] for model, run in runs.items() if benchmark in run}
     if not ran:
         raise DatasetError(
             f"no model ran {benchmark!r}; ran: {', '.join(sorted({n for run in runs.values() for n in run}))}"
         )
-    names = [score.name for score in next(iter(ran.values())).scores]
+    names = list(dict.fromkeys(score.name for results in ran.values() for score in results.scores))
     figure = _figure((8, 1 + 0.3 * len(names) * len(ran)))
     axes = figure.add_subplot()
     for k, (colour, (model, results)) in enumerate(zip(itertools.cycle(COLOURS), ran.items(), strict=False)):
-        scores = {score.name: score for score in results.scores}
-        shown = [scores[name] for name in names]
-        places = [i + k / (len(ran) + 1) for i in range(len(names))]
+        shown = results.scores
+        places = [names.index(score.name) + k / (len(ran) + 1) for score in shown]
         errors = [[100 * (s.accuracy - s.low) for s in shown], [100 * (s.high - s.accuracy) for s in shown]]
         values = [100 * s.accuracy for s in shown]
         whiskers = {"ecolor": INK, "elinewidth": 1, "capsize": 2, "capthick": 1}

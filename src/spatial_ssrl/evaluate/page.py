@@ -3,24 +3,30 @@
 With a second run, the questions on which the two disagree come first. Filters, search and keys are a script in the page.
 """
 
+import functools
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from PIL import Image
+
 from spatial_ssrl.errors import DatasetError, MissingExtraError
-from spatial_ssrl.evaluate.backends.media import data_url, decoded
+from spatial_ssrl.evaluate.backends.media import data_url, decoded, glimpses
 from spatial_ssrl.evaluate.benchmark import Benchmark
 from spatial_ssrl.evaluate.benchmarks import BENCHMARKS
 from spatial_ssrl.evaluate.benchmarks.pretext import Pretext
-from spatial_ssrl.evaluate.question import Question, Verdict
-from spatial_ssrl.evaluate.results import Results
+from spatial_ssrl.evaluate.question import Picture, Question, Verdict
+from spatial_ssrl.evaluate.reading import md5
+from spatial_ssrl.evaluate.results import Results, check_same_questions
 from spatial_ssrl.evaluate.run import read_verdicts
 
 SIDE = 320
 """Long side of a shown picture, in pixels."""
 PICTURES = 6
+GLIMPSES = 4
+"""Frames shown of a video."""
 QUALITY = 75
 
 
@@ -57,7 +63,8 @@ def kinds(names: Sequence[str]) -> dict[str, str]:
 def write_page(runs: Sequence[Path], out: Path, limit: int) -> Path:
     """Write the page of one or two run folders of the same questions; questions beyond `limit` are left out.
 
-    Raises DatasetError when a folder holds no results, or they are of other questions, MissingExtraError without jinja2.
+    Raises DatasetError when a folder holds no results, they are of other questions, or the table is no longer the one that
+    was asked, MissingExtraError without jinja2.
     """
     try:
         from jinja2 import Environment, StrictUndefined
@@ -66,10 +73,7 @@ def write_page(runs: Sequence[Path], out: Path, limit: int) -> Path:
     if len(runs) not in (1, 2):
         raise DatasetError(f"a page shows one run or two; got {len(runs)}")
     results = [Results.read(run) for run in runs]
-    if len({(r.benchmark, r.rows) for r in results}) > 1:
-        raise DatasetError(
-            f"{' and '.join(map(str, runs))} answered other questions; run both with the same data and --limit"
-        )
+    check_same_questions(runs, results)
     first = results[0]
     benchmark = Pretext(first.split) if first.benchmark == Pretext.name else BENCHMARKS[first.benchmark]()
     entries = _entries(benchmark, first, runs, limit)
@@ -95,7 +99,13 @@ def write_page(runs: Sequence[Path], out: Path, limit: int) -> Path:
 
 def _entries(benchmark: Benchmark, results: Results, runs: Sequence[Path], limit: int) -> list[Entry]:
     """The questions to show, disagreements first, in the table's order."""
-    questions = {question.id: question for question in benchmark.read(Path(results.data.path))}
+    path = Path(results.data.path)
+    if (found := md5(benchmark.tables(path))) != results.data.md5:
+        raise DatasetError(
+            f"{path} has changed since it was asked, MD5 {found} in place of {results.data.md5}; put the table back that "
+            "was asked, or evaluate again"
+        )
+    questions = {question.id: question for question in benchmark.read(path)}
     by_run = [{v.id: v for v in read_verdicts(run) if v.sample == 0} for run in runs]
     bare = [Entry(questions[i], "", [run[i] for run in by_run], (), 0) for i in by_run[0] if i in questions]
     chosen = sorted(bare, key=lambda entry: "disagree" not in entry.kinds)[:limit]
@@ -103,17 +113,34 @@ def _entries(benchmark: Benchmark, results: Results, runs: Sequence[Path], limit
 
 
 def _illustrated(entry: Entry, prompt: str) -> Entry:
-    shown = []
-    for picture in entry.question.images[:PICTURES]:
-        try:
-            image = decoded(picture.data)
-            image.thumbnail((SIDE, SIDE))
-            stream = io.BytesIO()
-            image.convert("RGB").save(stream, "WEBP", quality=QUALITY, method=2)
-            shown.append(data_url(stream.getvalue()))
-        except DatasetError:
-            continue
-    return Entry(entry.question, prompt, entry.verdicts, shown, len(entry.question.images) - len(shown))
+    question = entry.question
+    shown = [url for picture in question.images[:PICTURES] for url in _pictures(picture)]
+    frames = _frames(question.video) if question.video else ()
+    return Entry(question, prompt, entry.verdicts, [*shown, *frames], len(question.images) - len(shown))
+
+
+def _pictures(picture: Picture) -> tuple[str, ...]:
+    """The picture, made small; nothing where it is damaged."""
+    try:
+        return (_small(decoded(picture.data)),)
+    except DatasetError:
+        return ()
+
+
+@functools.lru_cache(maxsize=64)
+def _frames(video: Path) -> tuple[str, ...]:
+    """Some frames of a video; none where it, or PyAV, is not there."""
+    try:
+        return tuple(_small(frame) for frame in glimpses(video, GLIMPSES))
+    except (DatasetError, MissingExtraError):
+        return ()
+
+
+def _small(image: Image.Image) -> str:
+    image.thumbnail((SIDE, SIDE))
+    stream = io.BytesIO()
+    image.convert("RGB").save(stream, "WEBP", quality=QUALITY, method=2)
+    return data_url(stream.getvalue())
 
 
 def split_thought(reply: str) -> tuple[str, str]:

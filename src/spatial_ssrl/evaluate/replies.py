@@ -40,6 +40,7 @@ class ReplyFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
+        self.added = 0
         self.stored = {reply.key: reply for reply in read_lines(path)}
 
     def add(self, reply: Stored) -> None:
@@ -47,6 +48,7 @@ class ReplyFile:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(reply)) + "\n")
         self.stored[reply.key] = reply
+        self.added += 1
 
 
 def read_lines(path: Path) -> list[Stored]:

@@ -65,6 +65,8 @@ class Data(Strict):
     origin: str = ""
     """Repository and revision that it was downloaded from, as repo@revision."""
     md5: str
+    files: str = ""
+    """Hash of names and sizes of the pictures and videos beside the table, which its MD5 leaves out; empty without any."""
     questions: int
     """Questions of the table; a limited run asks fewer."""
     warnings: tuple[str, ...]
@@ -79,6 +81,8 @@ class Results(Strict):
     model_files: str | None
     """Hash of names, sizes and times of a model folder's weights."""
     backend: str
+    setup: dict[str, Any] = {}
+    """What the model ran with when replies were last asked: versions, precision, limits of pictures; empty of a server."""
     data: Data
     rows: str
     """Hash of the ids that were asked: scores of runs with the same rows can be compared."""
@@ -123,6 +127,16 @@ class Results(Strict):
             raise DatasetError(
                 f"{path} is damaged or of another version: {error}; evaluate again, which asks nothing"
             ) from None
+
+
+def check_same_questions(folders: Sequence[Path], results: Sequence[Results]) -> None:
+    """Raise DatasetError unless the runs of these folders asked the same questions of the same data."""
+    named = " and ".join(map(str, folders))
+    if len({(r.benchmark, r.rows) for r in results}) > 1:
+        raise DatasetError(f"{named} answered other questions; run both with the same data, split and --limit")
+    if len({r.data.md5 for r in results}) > 1:
+        hashes = " and ".join(f"{r.data.path} with MD5 {r.data.md5}" for r in results)
+        raise DatasetError(f"{named} asked other versions of the data, {hashes}; run both on one table")
 
 
 def figures(benchmark: Benchmark, verdicts: Sequence[Verdict]) -> list[tuple[Metric, tuple[float, ...]]]:

@@ -9,6 +9,7 @@ OUT/predictions.tsv   the raw replies in VLMEvalKit's columns, for scoring by ot
 import csv
 import itertools
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -62,13 +63,38 @@ def evaluate(
         raise DatasetError(f"{path} holds no questions")
     table = md5(benchmark.tables(path))
     warnings = tuple(benchmark.warnings(table, whole))
-    verdicts = _ask(benchmark, questions, backend, ReplyFile(out / REPLIES), settings, progress, table)
-    data = Data(path=str(path), origin=origin(path), md5=table, questions=len(whole), warnings=warnings)
-    results = summarise(benchmark, questions, verdicts, settings, data, backend)
+    replies = ReplyFile(out / REPLIES)
+    verdicts = _ask(benchmark, questions, backend, replies, settings, progress, table)
+    data = Data(
+        path=str(path.resolve()),
+        origin=origin(path),
+        md5=table,
+        files=_files_beside(whole, path),
+        questions=len(whole),
+        warnings=warnings,
+    )
+    setup = backend.setup if replies.added else _stored_setup(out)
+    results = summarise(benchmark, questions, verdicts, settings, data, backend, setup)
     write_verdicts(out, verdicts)
     write_predictions(out / PREDICTIONS, benchmark, questions, verdicts)
     results.write(out)
     return results
+
+
+def _files_beside(questions: Sequence[Question], path: Path) -> str:
+    """Hash of names and sizes of the pictures and videos that are files; reading gigabytes would take too long."""
+    pictures = {picture.source for q in questions for picture in q.images if isinstance(picture.source, Path)}
+    files = sorted(pictures | {q.video for q in questions if q.video})
+    sizes = {os.path.relpath(file, path): file.stat().st_size if file.is_file() else 0 for file in files}
+    return digest(*(part for item in sizes.items() for part in item)) if sizes else ""
+
+
+def _stored_setup(out: Path) -> dict[str, Any]:
+    """What the replies of a folder were asked with, by its results; nothing without any that can be read."""
+    try:
+        return Results.read(out).setup
+    except DatasetError:
+        return {}
 
 
 def _ask(
@@ -167,6 +193,7 @@ def summarise(
     settings: Settings,
     data: Data,
     backend: Backend,
+    setup: dict[str, Any],
 ) -> Results:
     """Figures of scored replies."""
     decoding: dict[str, Any] = {**asdict(settings.decoding), "samples": settings.samples}
@@ -175,6 +202,7 @@ def summarise(
         model=backend.identity["model"],
         model_files=backend.identity.get("model_files"),
         backend=backend.name,
+        setup=setup,
         data=data,
         rows=digest(*(question.id for question in questions)),
         split=getattr(benchmark, "split", ""),

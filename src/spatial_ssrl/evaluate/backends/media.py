@@ -1,9 +1,11 @@
 """Pictures and videos as models take them."""
 
 import base64
+import contextlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,6 +14,8 @@ from spatial_ssrl.errors import DatasetError, MissingExtraError
 from spatial_ssrl.evaluate.backends import Prompt
 
 QUALITY = 90
+MICROSECONDS = 1_000_000
+"""PyAV's unit of a video's duration, in a second."""
 MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
 """What servers take; other formats are sent as JPEG."""
 
@@ -59,19 +63,38 @@ def read_frames(path: Path, count: int) -> Iterator[Image.Image]:
 
     Raises MissingExtraError without PyAV, DatasetError for a video that cannot be read.
     """
+    with _opened(path) as video:
+        total = sum(1 for packet in video.demux(video=0) if packet.size)
+        if total == 0:
+            raise ValueError("no frames")
+    wanted = set(np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist())
+    with _opened(path) as video:
+        for i, frame in enumerate(video.decode(video=0)):
+            if i in wanted:
+                yield frame.to_image()
+
+
+def glimpses(path: Path, count: int) -> Iterator[Image.Image]:
+    """Frames from the middle of `count` equal parts of a video, which is not read as a whole. Raises as read_frames does."""
+    with _opened(path) as video:
+        length = (video.duration or 0) / MICROSECONDS
+        for k in range(count):
+            middle = (k + 0.5) / count * length
+            video.seek(int(middle * MICROSECONDS))
+            found = next((frame for frame in video.decode(video=0) if frame.time is None or frame.time >= middle), None)
+            if found is not None:
+                yield found.to_image()
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A video; what goes wrong while it is open is a DatasetError."""
     try:
         import av
     except ImportError:
         raise MissingExtraError("av", "eval") from None
     try:
         with av.open(str(path)) as video:
-            total = sum(1 for packet in video.demux(video=0) if packet.size)
-        wanted = set(np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist())
-        with av.open(str(path)) as video:
-            for i, frame in enumerate(video.decode(video=0)):
-                if i in wanted:
-                    yield frame.to_image()  # type: ignore[no-untyped-call]
-        if total == 0:
-            raise ValueError("no frames")
+            yield video
     except (IndexError, OSError, ValueError) as error:
         raise DatasetError(f"{path} cannot be read as a video: {error}; fetch it again") from None

@@ -41,6 +41,7 @@ class Server:
         self.settings: dict[str, Any] = {"timeout": timeout, "max_retries": retries}
         self.name = f"server {base_url}"
         self.answered = False
+        self.setup: dict[str, Any] = {}  # the server's, which it does not tell
         self.identity: dict[str, Any] = {"model": model}  # a server that comes back at another port is the same
 
     def ask(self, prompts: Sequence[Prompt], decoding: Decoding) -> Iterator[Outcome]:

@@ -24,6 +24,7 @@ class Blink(Benchmark):
     files = ("BLINK.tsv", "BLINK")
     hub = Hub("BLINK-Benchmark/BLINK", ("*/val-*.parquet",))
     size = 1901
+    official_reads_boxes = False
 
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:
         if "sub_task" not in record:
@@ -32,9 +33,8 @@ class Blink(Benchmark):
         answer = record["answer"].strip("()")
         if answer not in LETTERS:
             raise ValueError("a test row, whose answer is hidden")
-        return Question(
-            record["idx"], record["question"], (answer,), tuple(record["choices"]), record["sub_task"], record["idx"], images
-        )
+        cluster, choices = images[0].digest if images else record["idx"], tuple(record["choices"])
+        return Question(record["idx"], record["question"], (answer,), choices, record["sub_task"], cluster, images)
 
     def official(self, reply: str, question: Question) -> str | None:
         """Alone as A or (A); the one bracketed letter of the last paragraph, else of the whole reply."""

@@ -27,6 +27,7 @@ class ChartQA(Benchmark):
     size = 2500
     headline = "relaxed accuracy"
     direct = DIRECT_WORDS
+    official_reads_boxes = False
 
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:
         half = str(record.get("split", record.get("human_or_machine", record["_file"])))

@@ -27,7 +27,8 @@ class MMBench(Benchmark):
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:
         group = str(record.get("g_index") or int(record["index"]) % ROTATION)
         fields = {"group": group, "ability": record.get("l2-category", "")}
-        return choice_row(record, pictures, cluster=group, fields=fields)
+        images = pictures.of(record)
+        return choice_row(record, pictures, cluster=images[0].digest if images else group, fields=fields)
 
     def warnings(self, md5: str, questions: Sequence[Question]) -> list[str]:
         """Also of questions without all rotations of their options, as a table cut short has."""

@@ -38,13 +38,15 @@ class QSpatialPlus(Benchmark):
     size = 101
     headline = "within factor 2"
     direct = "Answer with a number and its unit, and nothing else."
+    official_reads_boxes = False
 
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:
         split = "answer_unit" in record
         value, unit = [record[f"answer_{k}"] for k in ("value", "unit")] if split else ast.literal_eval(record["answer"])
         images = pictures.of(record)
         gold = repr(float(value) * CENTIMETRES[unit.lower()])
-        identity, cluster = str(record.get("index", n)), str(record.get("image_path", n))
+        identity = str(record.get("index", n))
+        cluster = images[0].digest if images else identity
         return Question(identity, record["question"], (gold,), (), record.get("question_type", ""), cluster, images)
 
     def form(self, question: Question) -> Form:

@@ -1,7 +1,8 @@
 """RealWorldQA (x.ai, 2024): 765 questions about photographs, most taken from cars.
 
 Data: huggingface.co/datasets/xai-org/RealworldQA, test-*.parquet (image, question with its options, answer), or VLMEvalKit's
-RealWorldQA.tsv, where all are choice questions.
+RealWorldQA.tsv, where all are choice questions. What a question without options asks for (a number, yes or no, a word) is
+told by its words.
 """
 
 import re
@@ -31,10 +32,11 @@ class RealWorldQA(Benchmark):
         text = _HOW.sub("", record["question"])
         choices = tuple(option for _, option in _OPTION.findall(text))
         images = pictures.of(record)
-        return Question(str(n), _OPTION.sub("", text).rstrip(), (record["answer"],), choices, "", str(n), images)
+        cluster = images[0].digest if images else str(n)
+        return Question(str(n), _OPTION.sub("", text).rstrip(), (record["answer"],), choices, "", cluster, images)
 
     def form(self, question: Question) -> Form:
-        return Letter(len(question.choices)) if question.choices else short_form(question.answer)
+        return Letter(len(question.choices)) if question.choices else short_form(question.text)
 
     def score(self, answer: str, question: Question, policy: Policy) -> float:
         return float(answer.lower() == question.answer.lower())

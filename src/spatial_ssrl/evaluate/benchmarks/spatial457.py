@@ -47,6 +47,7 @@ class Spatial457(Benchmark):
     hub = Hub("RyanWW/Spatial457", ("questions/*.json", "images/*"))
     size = 23_752
     direct = DIRECT_WORDS
+    official_reads_boxes = False
     faulty: ClassVar = {"1f24f5a7b2cadc3d33a8a66ecf92ca68": "this table has 2,154 wrong answers, mended in February 2026"}
 
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:
@@ -65,8 +66,8 @@ class Spatial457(Benchmark):
         return Text()
 
     def robust(self, reply: Reply, question: Question) -> str | None:
-        """A number, yes or no, also with words around it; where that is not said, or not asked for, a short text."""
-        return reply.read(short_form(question.answer)) or super().robust(reply, question)
+        """A number, yes or no where the question asks for one, also with words around it; otherwise a short text."""
+        return reply.read(short_form(question.text)) or super().robust(reply, question)
 
     def official(self, reply: str, question: Question) -> str | None:
         """The `Answer` of the JSON that its prompt asks for; the whole reply where there is none."""

@@ -38,6 +38,7 @@ class VSIBench(Benchmark):
     hub = Hub("nyu-visionx/VSI-Bench", ("test.jsonl", "*.zip"))
     size = 5130
     headline = "micro"
+    official_reads_boxes = False
     direct_number: ClassVar[str] = "Answer briefly and directly in one float number."
 
     def question(self, record: Record, pictures: Pictures, n: int) -> Question:
