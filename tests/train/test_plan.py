@@ -2,14 +2,16 @@
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from spatial_ssrl import vlm
+from spatial_ssrl.build import Recipe, build
 from spatial_ssrl.cli import app
-from spatial_ssrl.errors import MissingExtraError, RecipeError
+from spatial_ssrl.errors import DatasetError, MissingExtraError, RecipeError
 from spatial_ssrl.presets import shipped
 from spatial_ssrl.row import count_rows, read_rows
 from spatial_ssrl.train import Preset, train
@@ -19,6 +21,7 @@ from spatial_ssrl.train.tiny import make_tiny
 from train.helpers import tiny_preset
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "train"
+SHAPE = Preset.create(RECIPES / "qwen2.5-vl-3b-sft.toml", {}).shape
 TEXT = {
     "qwen2.5-vl-3b": {"hidden_size": 2048, "num_hidden_layers": 36, "num_attention_heads": 16, "num_key_value_heads": 2}
     | {"intermediate_size": 11008, "vocab_size": 151936, "tie_word_embeddings": True},
@@ -91,6 +94,35 @@ def test_the_steps_are_those_of_the_run(puzzles, tmp_path):
     found = plan(preset.model_copy(update={"model": str(out / "model")}), puzzles, out)
     assert found.steps == state["global_step"]
     assert found.loads[1].batch == 8
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The paper's recipe, scaled down, on small pictures."""
+    flags = {"sources": ("synthetic:100?size=112x112&style=plain",), "n": 100}
+    out = tmp_path_factory.mktemp("published") / "data"
+    build(Recipe.create(RECIPES.parent / "spatial-ssrl-81k.toml", flags), out, 1, "test", lambda done, total: None)
+    return out
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_papers_rows_go_with_the_papers_presets(path, published, tmp_path):
+    preset = Preset.create(path, {})
+    assert plan(preset, published, tmp_path).rows == count_rows(published, "train")
+    words = ["train", preset.stage, str(path), "--data", str(published), "--out", str(tmp_path), "--dry-run"]
+    for engine in ["trl", "verl"] if preset.stage == "grpo" else ["trl"]:
+        options = ["--engine", engine] if preset.stage == "grpo" else []
+        assert CliRunner().invoke(app, words + options, catch_exceptions=False).exit_code == 0
+
+
+def test_without_development_rows_a_plan_fails_as_the_run_does(puzzles, tmp_path):
+    dataset = shutil.copytree(puzzles, tmp_path / "data")
+    for file in (dataset / "data").glob("validation-*"):
+        file.unlink()
+    preset = tiny_preset("sft")
+    for foresee in (plan, train):
+        with pytest.raises(DatasetError, match=r"no split 'validation'; found \['train'\]; .* whose `splits` name it"):
+            foresee(preset.model_copy(update={"shape": SHAPE}), dataset, tmp_path / "run")
 
 
 def load(preset, gpus, **changes):

@@ -2,6 +2,7 @@ import importlib.util
 import json
 import re
 import shutil
+from collections import Counter
 from importlib.metadata import version
 from itertools import islice
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import torch
 
 from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
-from spatial_ssrl.errors import DatasetError, TrainingError
+from spatial_ssrl.errors import DatasetError, RecipeError, TrainingError
 from spatial_ssrl.reward import score
 from spatial_ssrl.reward.trl import trl_reward
 from spatial_ssrl.row import read_rows
@@ -84,6 +85,21 @@ def test_pictures_are_decoded_when_a_row_is_read(puzzles):
     posed = sft_dataset(rows, tiny_preset("sft"))[0]
     assert [image.mode for image in posed["images"]] == ["RGB"] * len(rows[0]["images"])
     assert set(posed) == {"prompt", "completion", "images"}
+
+
+def test_a_cold_start_takes_its_rows_evenly_over_variants_and_by_their_ids(puzzles):
+    names = Counter(load_rows(puzzles, "train", tiny_preset("sft"))["variant"])
+    fewest, most = sorted(names, key=names.__getitem__)
+    taken = {n: load_rows(puzzles, "train", tiny_preset("sft", rows=n)) for n in (5, 8, 1000)}
+    assert sorted(Counter(taken[5]["variant"]).values()) == [2, 3]
+    assert set(taken[5]["id"]) < set(taken[8]["id"]), "more rows are the same ones and others"
+    assert taken[5]["id"] != load_rows(puzzles, "train", tiny_preset("sft"))["id"][:5]
+    assert Counter(taken[1000]["variant"]) == names
+    short = load_rows(puzzles, "train", tiny_preset("sft", rows=2 * names[fewest] + 1))
+    assert Counter(short["variant"]) == {fewest: names[fewest], most: names[fewest] + 1}
+    assert len(load_rows(puzzles, "validation", tiny_preset("sft", rows=1))) > 1
+    with pytest.raises(RecipeError, match="rows: it is for the cold start"):
+        tiny_preset("grpo", rows=5)
 
 
 def test_grpo_logs_what_its_curves_need(grpo):

@@ -16,7 +16,7 @@ from PIL import Image
 from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import RecipeError
-from spatial_ssrl.train.data import load_rows, need, sample_rows
+from spatial_ssrl.train.data import load_splits, sample_rows
 from spatial_ssrl.train.estimate import REPLY_TOKENS, Load, Shape
 from spatial_ssrl.train.preset import TINY, Preset
 from spatial_ssrl.train.streamed import sample_stream
@@ -48,7 +48,7 @@ def plan(preset: Preset, dataset: Path | None, out: Path) -> Plan:
     """Foresee a run. Raises RecipeError, DatasetError or TrainingError, as the run would."""
     vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
     args, shape = preset.trainer_config(out), shape_of(preset)
-    rows = sample_stream(preset, "train", SAMPLE) if preset.stream else load_rows(need(dataset), "train", preset)
+    rows, _ = _stream_rows(preset) if preset.stream else load_splits(preset, dataset)
     sample = sample_rows(rows, SAMPLE, args.seed)
     prompts = [_prompt_tokens(row, shape.token_side, preset) for row in sample]
     replies = [math.ceil(len(cold_start_reply(row, preset.reply)) / CHARACTERS) for row in sample]
@@ -60,6 +60,11 @@ def plan(preset: Preset, dataset: Path | None, out: Path) -> Plan:
     steps = _steps(args, len(rows), whole)
     n = steps * whole.batch // args.num_generations if preset.stream else len(rows)
     return Plan(n, steps, prompt, max(prompts), reply, loads)
+
+
+def _stream_rows(preset: Preset) -> tuple[Any, Any]:
+    """A sample of a stream's rows, and one development row where they are asked for, which says that there are some."""
+    return sample_stream(preset, "train", SAMPLE), sample_stream(preset, "validation", 1) if preset.dev else None
 
 
 def _settings(preset: Preset, args: Any) -> dict[str, Any]:
