@@ -17,6 +17,8 @@ from spatial_ssrl.errors import MissingExtraError, TrainingError
 from spatial_ssrl.grammar import FORMAT_INSTRUCTION
 
 Conversation = list[dict[str, Any]]
+BATCH = 32
+"""Rows that are asked at once."""
 
 
 def conversation(problem: str, instruction: str = FORMAT_INSTRUCTION) -> Conversation:
@@ -65,7 +67,7 @@ def generate(
     rows: Sequence[Mapping[str, Any]],
     *,
     max_new_tokens: int,
-    batch_size: int = 32,
+    batch_size: int = BATCH,
     temperature: float = 0.0,
     instruction: str = FORMAT_INSTRUCTION,
 ) -> Iterator[str]:

@@ -2,7 +2,10 @@
 
 import importlib.util
 import json
+import math
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +116,40 @@ def test_the_papers_rows_go_with_the_papers_presets(path, published, tmp_path):
     for engine in ["trl", "verl"] if preset.stage == "grpo" else ["trl"]:
         options = ["--engine", engine] if preset.stage == "grpo" else []
         assert CliRunner().invoke(app, words + options, catch_exceptions=False).exit_code == 0
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_presets_fit_the_gpus_that_they_are_for_with_the_longest_prompts(path, published, tmp_path):
+    preset = Preset.create(path, {})
+    foreseen = plan(preset, published, tmp_path).loads[preset.gpus]
+    assert replace(foreseen, longest=preset.max_prompt_tokens + foreseen.longest_reply).fits()
+
+
+def test_what_does_not_fit_is_said(published, tmp_path):
+    words = ["train", "grpo", str(RECIPES / "qwen3-vl-4b-grpo.toml"), "--data", str(published), "--out", str(tmp_path)]
+    shown = CliRunner().invoke(app, [*words, "--dry-run"], env={"COLUMNS": "200"}, catch_exceptions=False).output
+    one, eight = (next(line for line in shown.splitlines() if re.match(rf"\W*{n} ", line)) for n in (1, 8))
+    assert "does not fit" in one
+    assert "does not fit" not in eight
+
+
+def test_measurements_on_development_rows_take_time_and_are_shared(published, tmp_path):
+    preset = Preset.create(RECIPES / "qwen2.5-vl-7b-sft.toml", {"dev": {"every": 2, "rows": 1000}})
+    found = plan(preset, published, tmp_path)
+    loads, measurements = found.loads, 1 + math.ceil(found.steps / 2)
+    assert loads[1].dev_rows == count_rows(published, "validation")
+    assert loads[1].measurements == pytest.approx(measurements / found.steps)
+    many = [replace(load, dev_rows=256, measurements=1.0) for load in loads.values()]
+    one, eight = (load.seconds()["development"] for load in many)
+    assert eight == pytest.approx(one / 8)
+    assert "development" not in plan(preset.model_copy(update={"dev": None}), published, tmp_path).loads[1].seconds()
+
+
+def test_a_server_of_vllm_takes_nothing_of_the_gpus_that_train(published, tmp_path):
+    own = {"vllm_mode": "server", "vllm_server_base_url": "http://server:8000"}
+    preset = Preset.create(RECIPES / "qwen3-vl-4b-grpo.toml", {"trainer": own})
+    memory = plan(preset, published, tmp_path).loads[8].memory()
+    assert not {"vLLM", "cache"} & set(memory)
 
 
 def test_without_development_rows_a_plan_fails_as_the_run_does(puzzles, tmp_path):

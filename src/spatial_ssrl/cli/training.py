@@ -120,7 +120,7 @@ def _print_plan(stage: str, file: Path, data: Path | None, out: Path, flags: dic
     rows = [
         [
             str(gpus),
-            f"{sum(load.memory().values()) / GIB:.0f}",
+            f"{sum(load.memory().values()) / GIB:.0f}{'' if load.fits() else ', does not fit'}",
             ", ".join(f"{part} {size / GIB:.1f}" for part, size in load.memory().items()),
             f"{found.steps * sum(load.seconds().values()) / 3600:.1f}",
             ", ".join(f"{part} {seconds:.1f}" for part, seconds in load.seconds().items()),
