@@ -22,6 +22,7 @@ from spatial_ssrl.scene import encode_jpeg
 from spatial_ssrl.train import Preset, train
 from spatial_ssrl.train.card import model_card
 from spatial_ssrl.train.data import check_lengths, load_rows, sft_dataset
+from spatial_ssrl.train.groups import telling_groups
 from spatial_ssrl.train.grpo import sampling
 from spatial_ssrl.train.memory import told_what_to_lower
 from spatial_ssrl.train.run import last_checkpoint
@@ -111,9 +112,21 @@ def test_grpo_logs_what_its_curves_need(grpo):
         "accuracy/shuffle",
     }
     assert {f"accuracy/{name}/level{n}" for name, n in (("crop", 1), ("shuffle", 2))} <= set().union(*entries)
-    assert all({"frac_reward_zero_std", "completions/clipped_ratio"} <= set(entry) for entry in entries)
+    assert all(
+        {"frac_reward_zero_std", "frac_accuracy_zero_std", "completions/clipped_ratio"} <= set(entry) for entry in entries
+    )
     measured = [entry["step"] for entry in log_of(grpo) if "dev/accuracy" in entry and "dev/unparsed" in entry]
     assert measured == [0, 2, 4, 5]
+
+
+def test_a_group_that_differs_by_the_form_alone_has_no_variance_of_accuracy():
+    logged, right, wrong = {}, "<think>So.</think>\\boxed{A}", "\\boxed{B}"
+    columns = {"id": [*"aabbcc"], "task": ["crop"] * 6, "variant": ["square"] * 6, "grammar": ["letter:4"] * 6}
+    replies = [right, wrong, right, "\\boxed{A}", "", "<think>So.</think>\\boxed{B}"]
+    reward = telling_groups(trl_reward(), "robust")
+    rewards = reward(replies, logged.__setitem__, **columns, answer=["A"] * 6, options=[None] * 6)
+    assert rewards == [1.0, 0.0, 1.0, 0.9, 0.0, 0.1], "the reward of every group varies"
+    assert logged["frac_accuracy_zero_std"] == pytest.approx(2 / 3)
 
 
 def test_a_sample_of_replies_is_kept_with_its_scores(grpo, puzzles):
