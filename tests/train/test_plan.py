@@ -207,13 +207,15 @@ def test_a_shape_that_nobody_knows():
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
-def test_a_dry_run_says_what_would_be_run_and_runs_nothing(path, puzzles, tmp_path):
+def test_a_dry_run_says_what_would_be_run_and_runs_nothing(path, puzzles, tmp_path, monkeypatch):
     stage, out = path.stem.rpartition("-")[2], tmp_path / "run"
+    monkeypatch.chdir(tmp_path)
     words = ["train", stage, str(path), "--data", str(puzzles), "--out", str(out), "--set", "trainer.seed=7", "--dry-run"]
     shown = CliRunner().invoke(app, words, catch_exceptions=False)
     assert shown.exit_code == 0
     assert '"seed": 7' in shown.output
     assert f"{count_rows(puzzles, 'train')} rows" in shown.output
     assert "1 GPU:  spatial-ssrl " in shown.output
-    assert f"{'fsdp2' if stage == 'grpo' else 'ddp'}-8gpu.yaml -m spatial_ssrl.cli" in shown.output
+    config = RECIPES.parent / "accelerate" / f"{'fsdp2' if stage == 'grpo' else 'ddp'}-8gpu.yaml"
+    assert f"--config_file {config} -m spatial_ssrl.cli" in shown.output
     assert not out.exists()

@@ -233,6 +233,25 @@ def test_the_card_names_what_the_model_came_from(grpo, grpo_preset, cold_start, 
     assert f"trl {version('trl')}" in body
 
 
+def test_the_card_after_a_cold_start_tells_of_its_base_and_rows(puzzles, tmp_path):
+    (tmp_path / "sft").mkdir()
+    sft = model_card(Preset(stage="sft", model="some/model", rows=36), puzzles, None, [])
+    (tmp_path / "sft" / "README.md").write_text(sft)
+    other = shutil.copytree(puzzles, tmp_path / "other")
+    manifest = json.loads((puzzles / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps(manifest | {"fingerprint": "f1"}))
+    grpo = model_card(Preset(stage="grpo", model=str(tmp_path / "sft")), other, None, [])
+    assert 'base_model: "some/model"' in grpo
+    rows, before = grpo.split("## Rows\n")[1].split("## How\n")[0].split("## Rows before\n")
+    assert ("`f1`" in rows, "At most 36" in rows) == (True, False)
+    assert f"`{manifest['fingerprint']}`" in before
+    assert "At most 36 of its rows, evenly over variants." in before
+    (tmp_path / "sft" / "README.md").write_text(
+        "---\nbase_model: other/model\n---\nA card of others.\n\n## Rows\n\nx\n\n## How\n"
+    )
+    assert "other/model" not in model_card(Preset(stage="grpo", model=str(tmp_path / "sft")), puzzles, None, [])
+
+
 def test_curves_are_written_for_tensorboard(grpo):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
