@@ -61,4 +61,5 @@ def test_two_processes_share_the_work_and_go_on_as_they_were(cold_start, puzzles
     for left in ("model", "checkpoint-4", "trainer_state.json"):
         shutil.rmtree(out / left) if (out / left).is_dir() else (out / left).unlink()
     train_in_two(preset, puzzles, out)
+    assert len((out / "asked-0.jsonl").read_text().splitlines()) == 3 + 1, "it went on from step 2, and measured at 4"
     assert_same_run(out, whole)
