@@ -140,7 +140,10 @@ def split_files(dataset: Path, split: str) -> list[Path]:
     """The parquet files of one split. Raises DatasetError when there are none."""
     files = sorted((dataset / "data").glob(f"{split}-[0-9]*-of-*.parquet"))
     if not files:
-        raise DatasetError(f"{dataset} holds no split {split!r}; found {splits_of(dataset)}; more images would fill it")
+        raise DatasetError(
+            f"{dataset} holds no split {split!r}; found {splits_of(dataset)};"
+            " more images would fill it, or a recipe whose `splits` name it"
+        )
     return files
 
 

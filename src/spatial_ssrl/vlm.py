@@ -17,6 +17,8 @@ from spatial_ssrl.errors import MissingExtraError, TrainingError
 from spatial_ssrl.grammar import FORMAT_INSTRUCTION
 
 Conversation = list[dict[str, Any]]
+BATCH = 32
+"""Rows that are asked at once."""
 
 
 def conversation(problem: str, instruction: str = FORMAT_INSTRUCTION) -> Conversation:
@@ -47,16 +49,31 @@ def load(
     """
     prepare_torch()
     import torch
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoModelForImageTextToText
 
     gpu = torch.cuda.is_available()
-    limits = {k: v for k, v in (("min_pixels", min_pixels), ("max_pixels", max_pixels)) if v is not None}
+    processor = load_processor(path, min_pixels, max_pixels)
     try:
-        processor = AutoProcessor.from_pretrained(path, padding_side="left", **limits)
         model = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype or ("bfloat16" if gpu else "float32"))
     except (OSError, ValueError) as error:
-        raise TrainingError(f"no vision-language model can be loaded from {path}: {error}") from None
+        raise _no_model(path, error) from None
     return model.to("cuda" if gpu else "cpu").eval(), processor
+
+
+def load_processor(path: str | Path, min_pixels: int | None = None, max_pixels: int | None = None) -> Any:
+    """The processor alone; see `load`."""
+    prepare_torch()
+    from transformers import AutoProcessor
+
+    limits = {k: v for k, v in (("min_pixels", min_pixels), ("max_pixels", max_pixels)) if v is not None}
+    try:
+        return AutoProcessor.from_pretrained(path, padding_side="left", **limits)
+    except (OSError, ValueError) as error:
+        raise _no_model(path, error) from None
+
+
+def _no_model(path: str | Path, error: Exception) -> TrainingError:
+    return TrainingError(f"no vision-language model can be loaded from {path}: {error}")
 
 
 def generate(
@@ -65,7 +82,7 @@ def generate(
     rows: Sequence[Mapping[str, Any]],
     *,
     max_new_tokens: int,
-    batch_size: int = 32,
+    batch_size: int = BATCH,
     temperature: float = 0.0,
     instruction: str = FORMAT_INSTRUCTION,
 ) -> Iterator[str]:

@@ -328,15 +328,15 @@ def published(**flags):
     return Plan.create(Recipe.create(ROOT / "recipes" / "spatial-ssrl-81k.toml", {"sources": ("synthetic:20",), **flags}))
 
 
-def rows_of_variants(plan):
+def rows_of_variants(plan, *splits):
     totals = Counter()
-    for (_, entry), n in plan.quotas.items():
-        totals[entry.name] += n
+    for (split, entry), n in plan.quotas.items():
+        totals[entry.name] += n * (split in (splits or plan.recipe.splits))
     return totals
 
 
 def test_the_published_recipe_has_the_published_counts():
-    counts = rows_of_variants(published())
+    counts = rows_of_variants(published(), "train")
     assert (counts["shuffle/2x2"], counts["shuffle/2x2-masked"]) == (4000, 4028)
     assert counts["shuffle/1x3"] + counts["shuffle/1x4"] == 4991
     assert counts["shuffle/3x1"] + counts["shuffle/4x1"] == 3009
@@ -346,8 +346,8 @@ def test_the_published_recipe_has_the_published_counts():
 
 
 def test_counts_stay_exact_in_uneven_splits():
-    plan = published(splits={"train": 0.937, "validation": 0.023, "test": 0.04})
-    assert rows_of_variants(plan) == rows_of_variants(published())
+    plan = published(n=81_053, splits={"train": 0.937, "validation": 0.023, "test": 0.04})
+    assert rows_of_variants(plan) == rows_of_variants(published(), "train")
     for split, share in plan.recipe.splits.items():
         assert abs(sum(n for (s, _), n in plan.quotas.items() if s == split) - share * 81_053) < 1
 
@@ -361,8 +361,9 @@ def test_another_number_scales_the_counts():
 def test_counts_that_no_source_serves_are_not_handed_on(tmp_path):
     Image.new("RGB", (100, 100)).save(tmp_path / "a.png")
     plan = published(sources=(str(tmp_path),))
-    assert rows_of_variants(plan)["crop/square"] == 20_200
-    assert plan.rows == 81_053 - 20_620 - 20_200
+    counts = rows_of_variants(plan, "train")
+    assert counts["crop/square"] == 20_200
+    assert sum(counts.values()) == 81_053 - 20_620 - 20_200
 
 
 def test_a_dry_run_measures_and_writes_nothing(recipe, tmp_path, cli):

@@ -5,7 +5,9 @@
 
 import importlib
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -57,6 +59,7 @@ def test_the_settings_are_the_papers(dataset, to, size, tmp_path):
         assert (config["max_length"], config["max_completion_length"]) == (4096, 2048)
     else:
         assert (config["lora_rank"], config["num_train_epochs"], config["learning_rate"]) == (128, 5, 1e-5)
+        assert config["max_samples"] == 3600
         assert (config["lr_scheduler_type"], config["warmup_ratio"], config["image_max_pixels"]) == ("cosine", 0.1, 262_144)
         assert (config["per_device_train_batch_size"], config["gradient_accumulation_steps"]) == (4, 8)
         assert config["template"] == ("qwen3_vl" if size == "qwen3-vl-4b" else "qwen2_vl")
@@ -108,6 +111,22 @@ def test_presets_of_the_other_stage_and_trainers_without_settings_are_refused(da
     with pytest.raises(ExportError, match="641 replies an update are no whole groups of 5"):
         Settings.create("grpo", {"stage": "grpo", "size": 641, "accumulated": 1, "gpus": 1}).puzzles  # noqa: B018
     assert set(sft) <= {field.name for field in fields(Settings)}, "a preset says nothing that no trainer is told"
+
+
+@pytest.mark.parametrize("to", ["trl", "verl", *STARTED])
+def test_no_trainer_validates_on_the_rows_that_it_trains_on(dataset, to, tmp_path):
+    only = tmp_path / "data"
+    shutil.copytree(dataset, only)
+    for file in [*only.glob("data/validation-*"), *only.glob("data/test-*")]:
+        file.unlink()
+    if to in ("verl", "easyr1"):
+        with pytest.raises(ExportError, match="needs rows to validate on, and there are only those of 'train'"):
+            run_export(only, to, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+    else:
+        command = run_export(only, to, tmp_path / "out").command
+        written = [path.read_text() for path in tmp_path.glob("out/train.yaml")]
+        assert not re.search("eval|val_dataset|test_split", "".join([command, *written]).replace("per_device_eval", ""))
 
 
 def test_yaml_keeps_types():

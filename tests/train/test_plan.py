@@ -2,14 +2,19 @@
 
 import importlib.util
 import json
+import math
+import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from spatial_ssrl import vlm
+from spatial_ssrl.build import Recipe, build
 from spatial_ssrl.cli import app
-from spatial_ssrl.errors import MissingExtraError, RecipeError
+from spatial_ssrl.errors import DatasetError, MissingExtraError, RecipeError
 from spatial_ssrl.presets import shipped
 from spatial_ssrl.row import count_rows, read_rows
 from spatial_ssrl.train import Preset, train
@@ -19,6 +24,7 @@ from spatial_ssrl.train.tiny import make_tiny
 from train.helpers import tiny_preset
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "train"
+SHAPE = Preset.create(RECIPES / "qwen2.5-vl-3b-sft.toml", {}).shape
 TEXT = {
     "qwen2.5-vl-3b": {"hidden_size": 2048, "num_hidden_layers": 36, "num_attention_heads": 16, "num_key_value_heads": 2}
     | {"intermediate_size": 11008, "vocab_size": 151936, "tie_word_embeddings": True},
@@ -93,6 +99,69 @@ def test_the_steps_are_those_of_the_run(puzzles, tmp_path):
     assert found.loads[1].batch == 8
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The paper's recipe, scaled down, on small pictures."""
+    flags = {"sources": ("synthetic:100?size=112x112&style=plain",), "n": 100}
+    out = tmp_path_factory.mktemp("published") / "data"
+    build(Recipe.create(RECIPES.parent / "spatial-ssrl-81k.toml", flags), out, 1, "test", lambda done, total: None)
+    return out
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_papers_rows_go_with_the_papers_presets(path, published, tmp_path):
+    preset = Preset.create(path, {})
+    assert plan(preset, published, tmp_path).rows == count_rows(published, "train")
+    words = ["train", preset.stage, str(path), "--data", str(published), "--out", str(tmp_path), "--dry-run"]
+    for engine in ["trl", "verl"] if preset.stage == "grpo" else ["trl"]:
+        options = ["--engine", engine] if preset.stage == "grpo" else []
+        assert CliRunner().invoke(app, words + options, catch_exceptions=False).exit_code == 0
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_presets_fit_the_gpus_that_they_are_for_with_the_longest_prompts(path, published, tmp_path):
+    preset = Preset.create(path, {})
+    foreseen = plan(preset, published, tmp_path).loads[preset.gpus]
+    assert replace(foreseen, longest=preset.max_prompt_tokens + foreseen.longest_reply).fits()
+
+
+def test_what_does_not_fit_is_said(published, tmp_path):
+    words = ["train", "grpo", str(RECIPES / "qwen3-vl-4b-grpo.toml"), "--data", str(published), "--out", str(tmp_path)]
+    shown = CliRunner().invoke(app, [*words, "--dry-run"], env={"COLUMNS": "200"}, catch_exceptions=False).output
+    one, eight = (next(line for line in shown.splitlines() if re.match(rf"\W*{n} ", line)) for n in (1, 8))
+    assert "does not fit" in one
+    assert "does not fit" not in eight
+
+
+def test_measurements_on_development_rows_take_time_and_are_shared(published, tmp_path):
+    preset = Preset.create(RECIPES / "qwen2.5-vl-7b-sft.toml", {"dev": {"every": 2, "rows": 1000}})
+    found = plan(preset, published, tmp_path)
+    loads, measurements = found.loads, 1 + math.ceil(found.steps / 2)
+    assert loads[1].dev_rows == count_rows(published, "validation")
+    assert loads[1].measurements == pytest.approx(measurements / found.steps)
+    many = [replace(load, dev_rows=256, measurements=1.0) for load in loads.values()]
+    one, eight = (load.seconds()["development"] for load in many)
+    assert eight == pytest.approx(one / 8)
+    assert "development" not in plan(preset.model_copy(update={"dev": None}), published, tmp_path).loads[1].seconds()
+
+
+def test_a_server_of_vllm_takes_nothing_of_the_gpus_that_train(published, tmp_path):
+    own = {"vllm_mode": "server", "vllm_server_base_url": "http://server:8000"}
+    preset = Preset.create(RECIPES / "qwen3-vl-4b-grpo.toml", {"trainer": own})
+    memory = plan(preset, published, tmp_path).loads[8].memory()
+    assert not {"vLLM", "cache"} & set(memory)
+
+
+def test_without_development_rows_a_plan_fails_as_the_run_does(puzzles, tmp_path):
+    dataset = shutil.copytree(puzzles, tmp_path / "data")
+    for file in (dataset / "data").glob("validation-*"):
+        file.unlink()
+    preset = tiny_preset("sft")
+    for foresee in (plan, train):
+        with pytest.raises(DatasetError, match=r"no split 'validation'; found \['train'\]; .* whose `splits` name it"):
+            foresee(preset.model_copy(update={"shape": SHAPE}), dataset, tmp_path / "run")
+
+
 def load(preset, gpus, **changes):
     wanted = {"prompt": 1000.0, "reply": 256.0, "longest": 3000, "longest_reply": 2000, "sequences": 5, "batch": 640}
     return Load(preset.shape, gpus, **wanted | {"weight_bytes": 4, "generated": 160, "reuse": 2.0} | changes)
@@ -138,13 +207,15 @@ def test_a_shape_that_nobody_knows():
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
-def test_a_dry_run_says_what_would_be_run_and_runs_nothing(path, puzzles, tmp_path):
+def test_a_dry_run_says_what_would_be_run_and_runs_nothing(path, puzzles, tmp_path, monkeypatch):
     stage, out = path.stem.rpartition("-")[2], tmp_path / "run"
+    monkeypatch.chdir(tmp_path)
     words = ["train", stage, str(path), "--data", str(puzzles), "--out", str(out), "--set", "trainer.seed=7", "--dry-run"]
     shown = CliRunner().invoke(app, words, catch_exceptions=False)
     assert shown.exit_code == 0
     assert '"seed": 7' in shown.output
     assert f"{count_rows(puzzles, 'train')} rows" in shown.output
     assert "1 GPU:  spatial-ssrl " in shown.output
-    assert f"{'fsdp2' if stage == 'grpo' else 'ddp'}-8gpu.yaml -m spatial_ssrl.cli" in shown.output
+    config = RECIPES.parent / "accelerate" / f"{'fsdp2' if stage == 'grpo' else 'ddp'}-8gpu.yaml"
+    assert f"--config_file {config} -m spatial_ssrl.cli" in shown.output
     assert not out.exists()

@@ -30,7 +30,8 @@ def test_shipped_presets_become_configs_of_trl_and_peft(path, tmp_path):
 def test_the_paper_settings(name, tmp_path):
     sft = Preset.create(ROOT / "recipes" / "train" / f"{name}-sft.toml", {})
     config = sft.trainer_config(tmp_path)
-    assert (sft.lora_config().r, config.num_train_epochs, config.learning_rate, sft.max_pixels) == (128, 5, 1e-5, 262_144)
+    assert (sft.lora_config().r, config.num_train_epochs, config.learning_rate, sft.rows) == (128, 5, 1e-5, 3600)
+    assert sft.max_pixels == 262_144
     assert (config.lr_scheduler_type, config.get_warmup_steps(560)) == ("cosine", 56)
     assert (config.per_device_train_batch_size, config.gradient_accumulation_steps) == (4, 8)
     preset = Preset.create(ROOT / "recipes" / "train" / f"{name}-grpo.toml", {})

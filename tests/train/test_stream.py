@@ -112,9 +112,12 @@ def test_what_a_stream_needs_is_said(flags, message):
         tiny_preset("grpo", **flags)
 
 
+FLIP = ("--set", 'stream.tasks=[{task = "flip", variant = "2x2"}]')
+
+
 def test_the_command_takes_sources(model, cli, tmp_path):
     words = ["train", "grpo", shipped("tiny-grpo"), "--model", model, "--out", tmp_path / "run"]
-    done = cli(*words, "--stream", STREAM["sources"][0], "--set", "stream.profile=paper", "--dry-run")
+    done = cli(*words, "--stream", STREAM["sources"][0], "--set", "stream.profile=paper", *FLIP, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "800 rows, 50 updates of 128 replies" in done.stdout
     refused = cli(*words, "--stream", "synthetic", "--data", tmp_path)

@@ -2,6 +2,7 @@ import importlib.util
 import json
 import re
 import shutil
+from collections import Counter
 from importlib.metadata import version
 from itertools import islice
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import torch
 
 from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
-from spatial_ssrl.errors import DatasetError, TrainingError
+from spatial_ssrl.errors import DatasetError, RecipeError, TrainingError
 from spatial_ssrl.reward import score
 from spatial_ssrl.reward.trl import trl_reward
 from spatial_ssrl.row import read_rows
@@ -21,6 +22,7 @@ from spatial_ssrl.scene import encode_jpeg
 from spatial_ssrl.train import Preset, train
 from spatial_ssrl.train.card import model_card
 from spatial_ssrl.train.data import check_lengths, load_rows, sft_dataset
+from spatial_ssrl.train.groups import telling_groups
 from spatial_ssrl.train.grpo import sampling
 from spatial_ssrl.train.memory import told_what_to_lower
 from spatial_ssrl.train.run import last_checkpoint
@@ -86,6 +88,21 @@ def test_pictures_are_decoded_when_a_row_is_read(puzzles):
     assert set(posed) == {"prompt", "completion", "images"}
 
 
+def test_a_cold_start_takes_its_rows_evenly_over_variants_and_by_their_ids(puzzles):
+    names = Counter(load_rows(puzzles, "train", tiny_preset("sft"))["variant"])
+    fewest, most = sorted(names, key=names.__getitem__)
+    taken = {n: load_rows(puzzles, "train", tiny_preset("sft", rows=n)) for n in (5, 8, 1000)}
+    assert sorted(Counter(taken[5]["variant"]).values()) == [2, 3]
+    assert set(taken[5]["id"]) < set(taken[8]["id"]), "more rows are the same ones and others"
+    assert taken[5]["id"] != load_rows(puzzles, "train", tiny_preset("sft"))["id"][:5]
+    assert Counter(taken[1000]["variant"]) == names
+    short = load_rows(puzzles, "train", tiny_preset("sft", rows=2 * names[fewest] + 1))
+    assert Counter(short["variant"]) == {fewest: names[fewest], most: names[fewest] + 1}
+    assert len(load_rows(puzzles, "validation", tiny_preset("sft", rows=1))) > 1
+    with pytest.raises(RecipeError, match="rows: it is for the cold start"):
+        tiny_preset("grpo", rows=5)
+
+
 def test_grpo_logs_what_its_curves_need(grpo):
     entries = [entry for entry in log_of(grpo) if "reward" in entry]
     assert [entry["step"] for entry in entries] == list(range(1, GRPO_STEPS + 1))
@@ -95,9 +112,21 @@ def test_grpo_logs_what_its_curves_need(grpo):
         "accuracy/shuffle",
     }
     assert {f"accuracy/{name}/level{n}" for name, n in (("crop", 1), ("shuffle", 2))} <= set().union(*entries)
-    assert all({"frac_reward_zero_std", "completions/clipped_ratio"} <= set(entry) for entry in entries)
+    assert all(
+        {"frac_reward_zero_std", "frac_accuracy_zero_std", "completions/clipped_ratio"} <= set(entry) for entry in entries
+    )
     measured = [entry["step"] for entry in log_of(grpo) if "dev/accuracy" in entry and "dev/unparsed" in entry]
     assert measured == [0, 2, 4, 5]
+
+
+def test_a_group_that_differs_by_the_form_alone_has_no_variance_of_accuracy():
+    logged, right, wrong = {}, "<think>So.</think>\\boxed{A}", "\\boxed{B}"
+    columns = {"id": [*"aabbcc"], "task": ["crop"] * 6, "variant": ["square"] * 6, "grammar": ["letter:4"] * 6}
+    replies = [right, wrong, right, "\\boxed{A}", "", "<think>So.</think>\\boxed{B}"]
+    reward = telling_groups(trl_reward(), "robust")
+    rewards = reward(replies, logged.__setitem__, **columns, answer=["A"] * 6, options=[None] * 6)
+    assert rewards == [1.0, 0.0, 1.0, 0.9, 0.0, 0.1], "the reward of every group varies"
+    assert logged["frac_accuracy_zero_std"] == pytest.approx(2 / 3)
 
 
 def test_a_sample_of_replies_is_kept_with_its_scores(grpo, puzzles):
@@ -202,6 +231,25 @@ def test_the_card_names_what_the_model_came_from(grpo, grpo_preset, cold_start, 
     assert f"best of {len(measured)} measurements" in body
     assert json.loads(body.split("```json\n")[1].split("```")[0])["trainer"] == grpo_preset.trainer
     assert f"trl {version('trl')}" in body
+
+
+def test_the_card_after_a_cold_start_tells_of_its_base_and_rows(puzzles, tmp_path):
+    (tmp_path / "sft").mkdir()
+    sft = model_card(Preset(stage="sft", model="some/model", rows=36), puzzles, None, [])
+    (tmp_path / "sft" / "README.md").write_text(sft)
+    other = shutil.copytree(puzzles, tmp_path / "other")
+    manifest = json.loads((puzzles / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps(manifest | {"fingerprint": "f1"}))
+    grpo = model_card(Preset(stage="grpo", model=str(tmp_path / "sft")), other, None, [])
+    assert 'base_model: "some/model"' in grpo
+    rows, before = grpo.split("## Rows\n")[1].split("## How\n")[0].split("## Rows before\n")
+    assert ("`f1`" in rows, "At most 36" in rows) == (True, False)
+    assert f"`{manifest['fingerprint']}`" in before
+    assert "At most 36 of its rows, evenly over variants." in before
+    (tmp_path / "sft" / "README.md").write_text(
+        "---\nbase_model: other/model\n---\nA card of others.\n\n## Rows\n\nx\n\n## How\n"
+    )
+    assert "other/model" not in model_card(Preset(stage="grpo", model=str(tmp_path / "sft")), puzzles, None, [])
 
 
 def test_curves_are_written_for_tensorboard(grpo):

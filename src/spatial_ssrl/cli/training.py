@@ -100,7 +100,7 @@ def _verl(file: Path, data: Path | None, out: Path, flags: dict[str, Any], nodes
     with progress_bar("exporting rows", "give the same command again") as progress:
         export(data, "verl", out / "data", instruction=instruction, progress=progress)
     with resumable("the same command goes on from verl's last checkpoint"):
-        verl.launch(values, out)
+        verl.launch(preset, data, values, out)
     print(f"checkpoints in {out}/checkpoints; `python -m verl.model_merger merge` makes a model folder of one")
 
 
@@ -120,7 +120,7 @@ def _print_plan(stage: str, file: Path, data: Path | None, out: Path, flags: dic
     rows = [
         [
             str(gpus),
-            f"{sum(load.memory().values()) / GIB:.0f}",
+            f"{sum(load.memory().values()) / GIB:.0f}{'' if load.fits() else ', does not fit'}",
             ", ".join(f"{part} {size / GIB:.1f}" for part, size in load.memory().items()),
             f"{found.steps * sum(load.seconds().values()) / 3600:.1f}",
             ", ".join(f"{part} {seconds:.1f}" for part, seconds in load.seconds().items()),
@@ -132,7 +132,15 @@ def _print_plan(stage: str, file: Path, data: Path | None, out: Path, flags: dic
     many = "ddp-8gpu" if preset.lora else "fsdp2-8gpu"
     words = shlex.join(word for word in sys.argv[1:] if word != "--dry-run")
     print(f"1 GPU:  spatial-ssrl {words}")
-    print(f"8 GPUs: accelerate launch --config_file recipes/accelerate/{many}.yaml -m spatial_ssrl.cli {words}")
+    config = shlex.quote(str(_accelerate_config(f"{many}.yaml", file)))
+    print(f"8 GPUs: accelerate launch --config_file {config} -m spatial_ssrl.cli {words}")
+
+
+def _accelerate_config(name: str, preset: Path) -> Path:
+    """A file of recipes/accelerate, in the checkout of the preset or of this package; its name where there is neither."""
+    roots = (preset.resolve().parents[1], Path(__file__).resolve().parents[3] / "recipes")
+    found = (root / "accelerate" / name for root in roots)
+    return next((path for path in found if path.exists()), Path("recipes", "accelerate", name))
 
 
 def _print_trained(model: Path, data: Path | None, out: Path) -> None:

@@ -77,18 +77,20 @@ def export(
     if not (dataset / "manifest.json").exists():
         raise DatasetError(f"{dataset} has no manifest.json; build it, or let an interrupted build finish")
     counts = {split: count_rows(dataset, split) for split in splits_of(dataset)}
+    told = (out.absolute(), list(counts), chosen)
+    beside, command = form.beside(*told), form.command(*told)  # before a row is written, since they can be refused
     with whole_folder(out) as folder:
         place = Place(folder, out.absolute(), image_form)
         done = itertools.count(1)
         for split in counts:
             posed = pose(read_rows(dataset, split), instruction)
             form.write(_counted(posed, lambda: progress(next(done), sum(counts.values()))), split, place)
-        for name, text in form.beside(out.absolute(), list(counts), chosen).items():
+        for name, text in beside.items():
             (folder / name).write_text(text, encoding="utf-8")
         about = {"to": to, "images": image_form, "instruction": instruction, "dataset": str(dataset), "rows": counts}
         account = {**about, "files": sorted(path.name for path in folder.iterdir())}
         (folder / ACCOUNT).write_text(json.dumps(account, indent=2) + "\n", encoding="utf-8")
-    return Exported(counts, form.command(out.absolute(), list(counts), chosen))
+    return Exported(counts, command)
 
 
 def _known(option: str, name: str, known: Mapping[str, T]) -> T:

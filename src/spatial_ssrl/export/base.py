@@ -107,9 +107,20 @@ class Format(ABC):
         raise ExportError(f"--images {wanted}: this trainer reads images as {' or '.join(self.image_forms)}")
 
 
-def held_out(splits: Sequence[str]) -> str:
-    """The split to validate on."""
-    return next((split for split in ("validation", "test") if split in splits), splits[-1])
+def held_out(splits: Sequence[str]) -> str | None:
+    """The split to validate on, never that to train on; None where there is no other."""
+    others = [split for split in splits if split != training(splits)]
+    return next((split for split in ("validation", "test", *others) if split in others), None)
+
+
+def need_held_out(splits: Sequence[str]) -> str:
+    """The same for a trainer that always validates. Raises ExportError where there is none."""
+    if (split := held_out(splits)) is None:
+        raise ExportError(
+            f"this trainer needs rows to validate on, and there are only those of {training(splits)!r};"
+            " build with another split, such as splits = { train = 0.98, validation = 0.02 }"
+        )
+    return split
 
 
 def training(splits: Sequence[str]) -> str:

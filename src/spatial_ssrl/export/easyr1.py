@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from spatial_ssrl.export.base import CONFIG, REWARD_FILE, SCRIPT, Format, ImageForm, Place, Posed, held_out, training
+from spatial_ssrl.export.base import CONFIG, REWARD_FILE, SCRIPT, Format, ImageForm, Place, Posed, need_held_out, training
 from spatial_ssrl.export.files import write_parquet
 from spatial_ssrl.export.settings import MODEL, Settings, Stage, script, start, yaml
 
@@ -46,7 +46,7 @@ def _config(out: Path, splits: Sequence[str], settings: Settings) -> dict[str, A
     return {
         "data": {
             "train_files": str(out / f"{training(splits)}.parquet"),
-            "val_files": str(out / f"{held_out(splits)}.parquet"),
+            "val_files": str(out / f"{need_held_out(splits)}.parquet"),
             "prompt_key": "problem",
             "answer_key": "ground_truth",
             "image_key": "images",

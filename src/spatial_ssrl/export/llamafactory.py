@@ -55,6 +55,8 @@ def _config(out: Path, splits: Sequence[str], settings: Settings) -> dict[str, A
     """Arguments of `llamafactory-cli train` (src/llamafactory/hparams)."""
     pixels = {"image_min_pixels": settings.min_pixels, "image_max_pixels": settings.max_pixels}
     lora = {"finetuning_type": "lora", "lora_rank": settings.rank, "lora_alpha": settings.alpha, "lora_target": "all"}
+    validation = held_out(splits)
+    evaluation = {"eval_strategy": "steps", "eval_steps": settings.save_every}
     return {
         "stage": "sft",
         "do_train": True,
@@ -62,9 +64,8 @@ def _config(out: Path, splits: Sequence[str], settings: Settings) -> dict[str, A
         "template": "qwen3_vl" if "qwen3" in settings.model.lower() else "qwen2_vl",
         "dataset_dir": str(out),
         "dataset": _name(training(splits)),
-        "eval_dataset": _name(held_out(splits)),
-        "eval_strategy": "steps",
-        "eval_steps": settings.save_every,
+        "max_samples": settings.rows,
+        **({"eval_dataset": _name(validation), **evaluation} if validation else {}),
         **{key: value for key, value in pixels.items() if value},
         "cutoff_len": settings.prompt_tokens,
         **({"finetuning_type": "full"} if settings.rank is None else lora),

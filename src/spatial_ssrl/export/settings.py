@@ -49,8 +49,9 @@ class Settings:
     policy: str = "robust"
     partial: bool = False
 
+    rows: int | None = None
+    """At most; what follows is of the cold start."""
     epochs: float = 5
-    """What follows is of the cold start."""
     scheduler: str = "cosine"
     warmup: float = 0.1
     """Share of all updates."""
@@ -60,7 +61,7 @@ class Settings:
         """The paper's settings of a stage under those `given`. Raises ExportError where they are of another."""
         paper: dict[str, Any] = {"stage": stage}
         if stage == "sft":
-            paper |= {"gpus": 1, "size": 4, "accumulated": 8, "learning_rate": 1e-5, "save_every": 50}
+            paper |= {"gpus": 1, "rows": 3600, "size": 4, "accumulated": 8, "learning_rate": 1e-5, "save_every": 50}
             paper |= {"min_pixels": None, "max_pixels": 262_144, "rank": 128}
         if given and given["stage"] != stage:
             raise ExportError(f"the preset is of stage {given['stage']!r}; this trainer is given one of {stage!r}")

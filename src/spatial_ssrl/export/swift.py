@@ -61,13 +61,14 @@ def _config(out: Path, splits: Sequence[str], settings: Settings) -> dict[str, A
 
     A picture larger than `max_pixels` is scaled down; the least size of one is the processor's own.
     """
+    validation = held_out(splits)
     return {
         "rlhf_type": "grpo",
         "model": settings.model,
         **({"tuner_type": "lora", "lora_rank": settings.rank, "lora_alpha": settings.alpha} if settings.rank else FULL),
         "torch_dtype": "bfloat16",
         "dataset": str(out / f"{training(splits)}.jsonl"),
-        "val_dataset": str(out / f"{held_out(splits)}.jsonl"),
+        **({"val_dataset": str(out / f"{validation}.jsonl")} if validation else {}),
         "external_plugins": str(out / REWARD_FILE),
         "reward_funcs": "spatial_ssrl",
         "num_generations": settings.replies,

@@ -51,9 +51,11 @@ class TRL(Format):
         write_parquet((_columns(posed, place) for posed in rows), SCHEMA, place.folder / f"{split}.parquet")
 
     def command(self, out: Path, splits: Sequence[str], settings: Settings) -> str:
+        validation = held_out(splits)
+        tested = f" --dataset_test_split {validation}" if validation else ""
         return (
             f"PYTHONPATH={quote(str(out))} trl grpo --model_name_or_path MODEL --dataset_name {quote(str(out))}"
-            f" --dataset_train_split {training(splits)} --dataset_test_split {held_out(splits)}"
+            f" --dataset_train_split {training(splits)}{tested}"
             " --reward_funcs spatial_reward.spatial_reward --output_dir runs/trl"
         )
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from spatial_ssrl.export.base import REWARD_FILE, Format, ImageForm, Place, Posed, held_out, training
+from spatial_ssrl.export.base import REWARD_FILE, Format, ImageForm, Place, Posed, need_held_out, training
 from spatial_ssrl.export.files import write_parquet
 from spatial_ssrl.export.settings import Settings
 
@@ -53,7 +53,7 @@ class Verl(Format):
         return (
             "python -m verl.trainer.main_ppo algorithm.adv_estimator=grpo actor_rollout_ref.model.path=MODEL"
             f" data.train_files={quote(str(out / f'{training(splits)}.parquet'))}"
-            f" data.val_files={quote(str(out / f'{held_out(splits)}.parquet'))}"
+            f" data.val_files={quote(str(out / f'{need_held_out(splits)}.parquet'))}"
             " data.max_prompt_length=4096 data.max_response_length=2048"
             " actor_rollout_ref.rollout.name=vllm actor_rollout_ref.rollout.n=5"
             f" reward.custom_reward_function.path={quote(str(out / REWARD_FILE))}"

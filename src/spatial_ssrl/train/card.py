@@ -1,6 +1,7 @@
 """The README of a trained model: from what, on which rows, how, and how well it did while training."""
 
 import json
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,15 @@ from typing import Any
 from spatial_ssrl.train.preset import TINY, Preset
 
 PACKAGES = ("spatial-ssrl", "torch", "transformers", "trl", "peft")
+TRAINED = "Trained by spatial-ssrl"
 METHODS = {"sft": "cold start: supervised training on right answers", "grpo": "GRPO: reinforcement on verifiable answers"}
 
 
 def model_card(preset: Preset, dataset: Path | None, command: str | None, log: list[dict[str, Any]]) -> str:
     """Markdown with the front matter of a model card of the Hugging Face hub."""
-    on_hub = not preset.model.startswith(TINY) and not Path(preset.model).exists()
+    base, before = _start(preset.model)
     front = {"library_name": "transformers", "pipeline_tag": "image-text-to-text"}
-    front |= {"base_model": preset.model} if on_hub else {}  # the hub refuses anything but its own names
+    front |= {"base_model": base} if base else {}  # the hub refuses anything but its own names
     lines = [f"{key}: {json.dumps(value)}" for key, value in front.items()]
     return "\n".join(
         [
@@ -26,7 +28,7 @@ def model_card(preset: Preset, dataset: Path | None, command: str | None, log: l
             "",
             f"# {preset.model}, {METHODS[preset.stage]}",
             "",
-            "Trained by spatial-ssrl on puzzles whose answers come from the pictures: no person and no model labelled them.",
+            f"{TRAINED} on puzzles whose answers come from the pictures: no person and no model labelled them.",
             "",
             "## Development rows",
             "",
@@ -34,7 +36,8 @@ def model_card(preset: Preset, dataset: Path | None, command: str | None, log: l
             "",
             "## Rows",
             "",
-            *(_rows(dataset) if dataset else [_stream(preset)]),
+            *(_rows(dataset, preset) if dataset else [_stream(preset)]),
+            *(["", "## Rows before", "", before] if before else []),
             "",
             "## How",
             "",
@@ -49,6 +52,21 @@ def model_card(preset: Preset, dataset: Path | None, command: str | None, log: l
     )
 
 
+def _start(model: str) -> tuple[str | None, str | None]:
+    """The name on the hub that it all began with, and the rows of earlier stages, which the card of a local start tells."""
+    if model.startswith(TINY):
+        return None, None
+    if not Path(model).exists():
+        return model, None
+    path = Path(model) / "README.md"
+    card = path.read_text(encoding="utf-8") if path.exists() else ""
+    if TRAINED not in card:
+        return None, None
+    base = re.search(r'^base_model: "(.+)"$', card, re.MULTILINE)
+    rows = re.search(r"^## Rows\n\n(.+?)\n\n## How$", card, re.MULTILINE | re.DOTALL)
+    return base and base[1], rows and rows[1]
+
+
 def _measured(log: list[dict[str, Any]]) -> str:
     measured = [entry for entry in log if "dev/accuracy" in entry]
     if not measured:
@@ -61,7 +79,7 @@ def _measured(log: list[dict[str, Any]]) -> str:
     )
 
 
-def _rows(dataset: Path) -> list[str]:
+def _rows(dataset: Path, preset: Preset) -> list[str]:
     """The facts of a dataset's manifest."""
     try:
         manifest = json.loads((dataset / "manifest.json").read_text(encoding="utf-8"))
@@ -71,6 +89,7 @@ def _rows(dataset: Path) -> list[str]:
             f"Profile {recipe['profile']}, seed {recipe['seed']}, fingerprint `{manifest['fingerprint']}`, from"
             f" {manifest['scenes']} scenes of {', '.join(recipe['sources'])}; built by `{manifest['command']}`.",
             "",
+            *([f"At most {preset.rows} of its rows, evenly over variants.", ""] if preset.rows else []),
             "| training rows | |",
             "|---|---:|",
             *table,

@@ -1,7 +1,8 @@
 """Rows as the datasets that TRL's trainers read. Pictures stay encoded until a batch asks for them."""
 
 import io
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from PIL import Image
 from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import TrainingError
-from spatial_ssrl.rng import generator
+from spatial_ssrl.rng import digest, generator
 from spatial_ssrl.row import split_files
 from spatial_ssrl.train.preset import Preset
 
@@ -25,8 +26,14 @@ def need(dataset: Path | None) -> Path:
     return dataset
 
 
+def load_splits(preset: Preset, dataset: Path | None) -> tuple[Any, Any]:
+    """Rows to train on, and development rows, or None where the preset asks for none. Raises as `load_rows` does."""
+    rows = load_rows(need(dataset), "train", preset)
+    return rows, load_rows(need(dataset), "validation", preset) if preset.dev else None
+
+
 def load_rows(dataset: Path, split: str, preset: Preset) -> Any:
-    """The rows of a split that the preset takes, as a `datasets.Dataset`, mapped from disk.
+    """The rows of a split that the preset takes, as a `datasets.Dataset`, mapped from disk; `preset.rows` limits "train".
 
     Raises DatasetError when there is no such split, TrainingError when it has no row of the tasks.
     """
@@ -40,7 +47,19 @@ def load_rows(dataset: Path, split: str, preset: Preset) -> Any:
     if not kept:
         found = ", ".join(sorted({f"{task}/{variant}" for task, variant in names}))
         raise TrainingError(f"{dataset} has no row of {', '.join(preset.tasks)} in split {split!r}; found {found}")
+    if split == "train" and preset.rows:
+        kept = _take_evenly(kept, rows["id"], names, preset.rows)
     return rows.select(kept)
+
+
+def _take_evenly(places: list[int], ids: Sequence[str], names: Sequence[Any], n: int) -> list[int]:
+    """The n places, in order, whose rows are spread over the names as evenly as these allow, by the ids' hash."""
+    before: Counter[Any] = Counter()
+    turns = {}
+    for i in sorted(places, key=lambda i: digest("cold start", ids[i])):
+        turns[i] = before[names[i]]
+        before[names[i]] += 1
+    return sorted(sorted(turns, key=turns.__getitem__)[:n])
 
 
 def sample_rows(rows: Any, n: int, seed: int) -> list[dict[str, Any]]:

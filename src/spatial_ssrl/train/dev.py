@@ -1,5 +1,7 @@
 """Accuracy on development rows while training: measured greedily, logged, and the best model kept."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +48,7 @@ class Development:
 
     def measure(self, state: Any) -> float:
         """The accuracy now, logged; the trained weights are saved when none was better."""
-        scores = [score(reply, row, self.preset.policy) for reply, row in zip(self._ask(), self.rows, strict=True)]
-        accuracy = sum(s.accuracy for s in scores) / len(scores)
-        unparsed = sum(s.parsed is None for s in scores) / len(scores)
+        accuracy, unparsed = (sum(figures) / len(self.rows) for figures in zip(*self._scores(), strict=True))
         earlier = [entry[ACCURACY] for entry in state.log_history if ACCURACY in entry]
         self.trainer.model.eval()  # in training mode GRPOTrainer would move its own metrics into this entry
         self.trainer.log({ACCURACY: accuracy, UNPARSED: unparsed})
@@ -57,7 +57,20 @@ class Development:
             self._keep()
         return accuracy
 
-    def _ask(self) -> list[str]:
+    def _scores(self) -> list[tuple[float, bool]]:
+        """Of each row its accuracy, and whether no answer could be read. Every process asks its part of the rows.
+
+        All ask equally many, some rows twice, since processes that share a model's weights must generate in step.
+        """
+        from accelerate.utils import gather_object
+
+        n, processes = len(self.rows), self.trainer.args.world_size
+        places = range(self.trainer.args.process_index, math.ceil(n / processes) * processes, processes)
+        replies = self._ask([self.rows[i % n] for i in places])
+        scores = [score(reply, self.rows[i], self.preset.policy) for i, reply in zip(places, replies, strict=True) if i < n]
+        return gather_object([(s.accuracy, s.parsed is None) for s in scores])
+
+    def _ask(self, rows: Sequence[dict[str, Any]]) -> list[str]:
         from trl.models import unwrap_model_for_generation
 
         trainer, tokens = self.trainer, self.dev.max_new_tokens
@@ -67,7 +80,7 @@ class Development:
             trainer.compute_loss_context_manager(),
         ):
             asked = vlm.generate(
-                model, trainer.processing_class, self.rows, max_new_tokens=tokens, instruction=self.preset.instruction
+                model, trainer.processing_class, rows, max_new_tokens=tokens, instruction=self.preset.instruction
             )
             replies = list(asked)
         trainer.model.train()

@@ -10,7 +10,7 @@ Of each GPU, in bytes:
                  (Korthikanti et al. 2022, without its attention term; all layers without checkpointing)
     logits       10 x vocabulary a supervised token: bfloat16, float32, gradient
     cache        while replies are generated: 4 x key width a token and layer, for all that are generated at once
-    vLLM         the share that it is given
+    vLLM         the share that it is given; none where it is a server
 
 Where all weights are trained, weights, reference and training are sharded over the GPUs; with LoRA each
 GPU holds the model whole. Activations and logits are not needed while replies are generated: the larger counts.
@@ -18,12 +18,16 @@ GPU holds the model whole. Activations and logits are not needed while replies a
 Time, in floating-point operations a token: 2 x parameters forward, 4 backward (2 with LoRA, whose base gets
 no gradient), 2 for what checkpointing computes again; GRPO forward once more for the old policy where
 a generation serves several updates, once for the reference and once for the prompt while generating. Then each
-token of a reply reads the weights and the cache from memory, for all replies of a GPU together.
+token of a reply reads the weights and the cache from memory, for all replies of a GPU together. Development rows
+are prompts and replies alone, by transformers, whose GPUs share them.
 """
 
+import math
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from spatial_ssrl.vlm import BATCH
 
 GIB = 2**30
 GPU_BYTES = 80e9
@@ -85,7 +89,12 @@ class Load:
     reference: bool = False
     """GRPO keeps a frozen model for its KL."""
     vllm_share: float | None = None
-    """Of a GPU's memory, where vLLM generates."""
+    """Of a GPU's memory, where vLLM generates; 0 where it does on other GPUs."""
+    measurements: float = 0.0
+    """On the development rows, an update."""
+    dev_rows: int = 0
+    dev_reply: int = 0
+    """Tokens of a reply to a development row, at most."""
 
     @property
     def trained(self) -> int:
@@ -121,15 +130,29 @@ class Load:
         tokens = self.batch * (self.prompt + self.reply)
         parts = {"training": self._compute(passes * tokens)}
         if self.generated:
-            parts["generating"] = (self._compute(2 * self.gpus * self.generated * self.prompt) + self._decode()) / self.reuse
+            latency = LAYER_SECONDS if self.vllm_share is None else 0.0
+            replies = self._decode(self.generated, self.longest_reply, latency)
+            parts["generating"] = (self._compute(2 * self.gpus * self.generated * self.prompt) + replies) / self.reuse
+        if self.measurements:
+            parts["development"] = self.measurements * self._measuring()
         return parts
+
+    def fits(self) -> bool:
+        """Whether a GPU has memory for it."""
+        return sum(self.memory().values()) <= GPU_BYTES
+
+    def _measuring(self) -> float:
+        """Seconds of one measurement on the development rows."""
+        batches = math.ceil(self.dev_rows / self.gpus / BATCH)
+        replies = self._decode(min(self.dev_rows, BATCH), self.dev_reply, LAYER_SECONDS)
+        return self._compute(2 * self.dev_rows * self.prompt) + batches * replies
 
     def _compute(self, passes: float) -> float:
         return passes * self.shape.parameters / (self.gpus * GPU_FLOPS * COMPUTE_SHARE)
 
-    def _decode(self) -> float:
-        """Until the longest of the replies ends, taken as twice the mean."""
-        s, steps = self.shape, min(2 * self.reply, self.longest_reply)
-        cache = 4 * s.layers * s.key_width * self.generated * (self.prompt + self.reply / 2)
+    def _decode(self, replies: int, longest_reply: int, latency: float) -> float:
+        """Until the longest of the replies that are generated together ends, taken as twice the mean."""
+        s, steps = self.shape, min(2 * self.reply, longest_reply)
+        cache = 4 * s.layers * s.key_width * replies * (self.prompt + self.reply / 2)
         read = (2 * s.parameters + cache) / (GPU_BANDWIDTH * BANDWIDTH_SHARE)
-        return steps * max(read, 0.0 if self.vllm_share is not None else s.layers * LAYER_SECONDS)
+        return steps * max(read, s.layers * latency)

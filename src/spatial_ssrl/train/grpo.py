@@ -9,6 +9,7 @@ from typing import Any
 from spatial_ssrl.reward import score
 from spatial_ssrl.reward.trl import RewardFunction, reply_text, trl_reward
 from spatial_ssrl.train.data import grpo_dataset
+from spatial_ssrl.train.groups import telling_groups
 from spatial_ssrl.train.preset import Preset
 from spatial_ssrl.train.streamed import Streamed
 
@@ -20,7 +21,8 @@ def grpo_trainer(preset: Preset, args: Any, model: Any, processor: Any, rows: An
     """TRL's GRPOTrainer with one reward function, on rows of a dataset or on a stream."""
     from trl import GRPOTrainer
 
-    reward = sampling(trl_reward(preset.policy, preset.partial_credit), preset, Path(args.output_dir) / "replies")
+    reward = telling_groups(trl_reward(preset.policy, preset.partial_credit), preset.policy)
+    reward = sampling(reward, preset, Path(args.output_dir) / "replies")
     streamed = rows if isinstance(rows, Streamed) else None
     trainer = GRPOTrainer(
         model=model,

@@ -16,7 +16,7 @@ from PIL import Image
 from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import RecipeError
-from spatial_ssrl.train.data import load_rows, need, sample_rows
+from spatial_ssrl.train.data import load_splits, sample_rows
 from spatial_ssrl.train.estimate import REPLY_TOKENS, Load, Shape
 from spatial_ssrl.train.preset import TINY, Preset
 from spatial_ssrl.train.streamed import sample_stream
@@ -48,18 +48,25 @@ def plan(preset: Preset, dataset: Path | None, out: Path) -> Plan:
     """Foresee a run. Raises RecipeError, DatasetError or TrainingError, as the run would."""
     vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
     args, shape = preset.trainer_config(out), shape_of(preset)
-    rows = sample_stream(preset, "train", SAMPLE) if preset.stream else load_rows(need(dataset), "train", preset)
+    rows, dev_rows = _stream_rows(preset) if preset.stream else load_splits(preset, dataset)
     sample = sample_rows(rows, SAMPLE, args.seed)
     prompts = [_prompt_tokens(row, shape.token_side, preset) for row in sample]
     replies = [math.ceil(len(cold_start_reply(row, preset.reply)) / CHARACTERS) for row in sample]
     longest = max(replies) if preset.stage == "sft" else args.max_completion_length
     reply = sum(replies) / len(replies) if preset.stage == "sft" else min(REPLY_TOKENS, longest)
     prompt = sum(prompts) / len(prompts)
-    whole = Load(shape, 1, prompt, reply, max(prompts) + longest, longest, **_settings(preset, args))
+    settings = _settings(preset, args)
+    steps = _steps(args, len(rows), settings["batch"])
+    dev = _development(preset, dev_rows, steps)
+    whole = Load(shape, 1, prompt, reply, max(prompts) + longest, longest, **settings, **dev)
     loads = {gpus: replace(whole, gpus=gpus, generated=whole.generated // gpus) for gpus in GPUS}
-    steps = _steps(args, len(rows), whole)
     n = steps * whole.batch // args.num_generations if preset.stream else len(rows)
     return Plan(n, steps, prompt, max(prompts), reply, loads)
+
+
+def _stream_rows(preset: Preset) -> tuple[Any, Any]:
+    """A sample of a stream's rows, and one development row where they are asked for, which says that there are some."""
+    return sample_stream(preset, "train", SAMPLE), sample_stream(preset, "validation", 1) if preset.dev else None
 
 
 def _settings(preset: Preset, args: Any) -> dict[str, Any]:
@@ -78,12 +85,26 @@ def _settings(preset: Preset, args: Any) -> dict[str, Any]:
         "generated": args.generation_batch_size,
         "reuse": args.steps_per_generation / args.gradient_accumulation_steps,
         "reference": args.beta > 0,
-        "vllm_share": args.vllm_gpu_memory_utilization if args.use_vllm else None,
+        "vllm_share": _vllm_share(args) if args.use_vllm else None,
     }
 
 
-def _steps(args: Any, rows: int, load: Load) -> int:
-    per_epoch = math.ceil(rows * getattr(args, "num_generations", 1) / load.batch)
+def _vllm_share(args: Any) -> float:
+    """What vLLM takes of a GPU that trains."""
+    return args.vllm_gpu_memory_utilization if args.vllm_mode == "colocate" else 0.0
+
+
+def _development(preset: Preset, rows: Any, steps: int) -> dict[str, Any]:
+    """The measurements on development rows: before the first step, every so many, and after the last."""
+    if preset.dev is None:
+        return {}
+    n = preset.dev.rows if preset.stream else min(preset.dev.rows, len(rows))
+    measurements = 1 + math.ceil(steps / preset.dev.every)
+    return {"measurements": measurements / steps, "dev_rows": n, "dev_reply": preset.dev.max_new_tokens}
+
+
+def _steps(args: Any, rows: int, batch: int) -> int:
+    per_epoch = math.ceil(rows * getattr(args, "num_generations", 1) / batch)
     return args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * per_epoch)
 
 

@@ -51,6 +51,8 @@ class Preset(BaseModel):
     """A row whose prompt is longer, pictures included, is refused before training."""
     tasks: tuple[str, ...] = ()
     """Tasks ("shuffle") or variants ("shuffle/2x2") to train on; none means all."""
+    rows: int | None = Field(default=None, ge=1)
+    """Rows that a cold start takes of those, evenly over variants and by their ids' hash; without it all, as GRPO does."""
     reply: Literal["think", "brief", "boxed"] = "think"
     """What the cold start imitates: a thought of several sentences and the boxed answer, one line and the answer, or
     the answer alone. With "boxed", prompts do not ask for a thought, in either stage."""
@@ -84,6 +86,8 @@ class Preset(BaseModel):
             raise RecipeError(f"model: no tiny model {self.model!r}; known: {', '.join(known)}")
         if self.tokenizer and not self.model.startswith(TINY):
             raise RecipeError(f"tokenizer: only a tiny model is given one; {self.model} has its own")
+        if self.rows and self.stage != "sft":
+            raise RecipeError("rows: it is for the cold start; how many rows GRPO sees, trainer.max_steps says")
         if self.stream:
             self._check_stream()
         elif self.curriculum:
@@ -151,7 +155,7 @@ class Preset(BaseModel):
             "warmup": trainer.get("warmup_steps"),
             "alpha": lora.get("lora_alpha"),
         }
-        ours = {"stage": self.stage, "model": self.model, "gpus": self.gpus, "rank": lora.get("r")}
+        ours = {"stage": self.stage, "model": self.model, "rows": self.rows, "gpus": self.gpus, "rank": lora.get("r")}
         limits = {"prompt_tokens": self.max_prompt_tokens, "min_pixels": self.min_pixels, "max_pixels": self.max_pixels}
         scoring = {"policy": self.policy, "partial": self.partial_credit}
         return {key: value for key, value in known.items() if value is not None} | ours | limits | scoring

@@ -25,7 +25,7 @@ from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import TrainingError
 from spatial_ssrl.row import read_rows
 from spatial_ssrl.train.card import model_card
-from spatial_ssrl.train.data import check_lengths, load_rows, need
+from spatial_ssrl.train.data import check_lengths, load_splits, need
 from spatial_ssrl.train.dev import Development, trained_weights
 from spatial_ssrl.train.grpo import grpo_trainer
 from spatial_ssrl.train.memory import told_what_to_lower
@@ -79,7 +79,11 @@ def _make_trainer(preset: Preset, args: Any, dataset: Path | None, out: Path, ch
     if preset.lora and args.distributed_state.distributed_type in ("FSDP", "DEEPSPEED"):
         raise TrainingError("LoRA is merged into a whole model; use recipes/accelerate/ddp-8gpu.yaml, which shards nothing")
     quiet_loading()
-    rows, sample, dev_rows = _open_stream(preset, args, checkpoint) if preset.stream else _load_splits(preset, dataset)
+    if preset.stream:
+        rows, sample, dev_rows = _open_stream(preset, args, checkpoint)
+    else:
+        rows, dev_rows = load_splits(preset, dataset)
+        sample = rows
     with args.main_process_first(desc="model"):
         base = _base_model(preset, dataset, out, args.seed)
     model, processor = vlm.load(base, preset.dtype, preset.min_pixels, preset.max_pixels)
@@ -91,14 +95,8 @@ def _make_trainer(preset: Preset, args: Any, dataset: Path | None, out: Path, ch
     return trainer
 
 
-def _load_splits(preset: Preset, dataset: Path | None) -> tuple[Any, Any, Any]:
-    """Rows to train on, those whose lengths are checked, and, where they are asked for, development rows."""
-    rows = load_rows(need(dataset), "train", preset)
-    return rows, rows, load_rows(need(dataset), "validation", preset) if preset.dev else None
-
-
 def _open_stream(preset: Preset, args: Any, checkpoint: str | None) -> tuple[Any, Any, Any]:
-    """The same of a stream, whose lengths are checked on its first rows."""
+    """A stream's rows to train on, the first of them, whose lengths are checked, and development rows or None."""
     streamed = Streamed(preset, args)
     if checkpoint:
         streamed.restore(checkpoint)

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from spatial_ssrl import vlm
-from spatial_ssrl.reward import score
-from spatial_ssrl.reward.trl import RewardFunction, reply_text
+from spatial_ssrl.reward.trl import RewardFunction
 from spatial_ssrl.streaming import Stream, stream
 from spatial_ssrl.train.curriculum import Curriculum
 from spatial_ssrl.train.data import REWARD_COLUMNS
+from spatial_ssrl.train.groups import Group, accuracies
 from spatial_ssrl.train.preset import Preset
 
 SAMPLE = 64
@@ -73,7 +73,7 @@ class Streamed:
         @functools.wraps(reward)
         def heard(completions: Sequence[Any], log_metric: Any, **columns: Any) -> list[float]:
             if isinstance(self.stream.chooser, Curriculum):
-                self._teach(self.stream.chooser, self._accuracies(completions, columns))
+                self._teach(self.stream.chooser, accuracies(completions, columns, self.preset.policy))
             for name, value in self._figures().items():
                 log_metric(name, value)
             return reward(completions=completions, log_metric=log_metric, **columns)
@@ -123,21 +123,10 @@ class Streamed:
                 **{name: row[name] for name in REWARD_COLUMNS},  # type: ignore[literal-required]
             }
 
-    def _accuracies(self, completions: Sequence[Any], columns: Mapping[str, Any]) -> list[tuple[str, str, str, float]]:
-        """Task, variant, row and accuracy of each reply, of all processes."""
-        from accelerate.utils import gather_object
-
-        names = ("id", "task", "variant", "answer", "grammar", "options")
-        rows = [dict(zip(names, values, strict=True)) for values in zip(*(columns[name] for name in names), strict=True)]
-        scores = [score(reply_text(c), row, self.preset.policy) for c, row in zip(completions, rows, strict=True)]
-        return gather_object(
-            [(row["task"], row["variant"], row["id"], s.accuracy) for row, s in zip(rows, scores, strict=True)]
-        )
-
     @staticmethod
-    def _teach(curriculum: Curriculum, replies: list[tuple[str, str, str, float]]) -> None:
-        for (task, variant, _), group in itertools.groupby(sorted(replies), key=lambda reply: reply[:3]):
-            curriculum.update(task, variant, [accuracy for *_, accuracy in group])
+    def _teach(curriculum: Curriculum, groups: Mapping[Group, list[float]]) -> None:
+        for task, variant, identity in sorted(groups):
+            curriculum.update(task, variant, groups[task, variant, identity])
 
     def _figures(self) -> dict[str, float]:
         """What is logged: files left out, and the curriculum."""

@@ -2,7 +2,7 @@
 
 TRL's keys of a preset are translated; what has no counterpart stands in the preset's table `verl`, whose keys go
 to verl as they are. A step of verl is one rollout: several of TRL's updates. Kept here, since verl pins an older
-transformers: this file needs neither torch nor TRL, so verl can live in an environment with this package's core.
+transformers: this file needs no TRL, so verl can live in an environment with this package's core.
 """
 
 import importlib.util
@@ -13,7 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from spatial_ssrl import vlm
 from spatial_ssrl.errors import RecipeError, TrainingError
+from spatial_ssrl.train.data import check_lengths, load_rows
 from spatial_ssrl.train.preset import Preset
 
 ACTOR, ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
@@ -64,7 +66,7 @@ def overrides(preset: Preset, data: Path, out: Path, nodes: int = 1) -> dict[str
         "data.train_files": data / "train.parquet",
         "data.val_files": data / "validation.parquet",
         "data.max_prompt_length": preset.max_prompt_tokens,
-        "data.filter_overlong_prompts": True,
+        "data.filter_overlong_prompts": False,  # verl would drop them without a word
         "reward.custom_reward_function.path": data / "spatial_reward.py",
         "trainer.nnodes": nodes,
         "trainer.n_gpus_per_node": per_node,
@@ -127,16 +129,24 @@ def _spell(value: Any) -> str:
     return str(value)
 
 
-def launch(values: dict[str, Any], out: Path) -> None:
-    """Compose verl's configuration, which finds wrong keys, write it to OUT/verl.yaml, and train.
+def check_prompts(preset: Preset, dataset: Path) -> None:
+    """Raise TrainingError for a prompt that is too long, as training with TRL does."""
+    processor = vlm.load_processor(preset.model, preset.min_pixels, preset.max_pixels)
+    check_lengths(load_rows(dataset, "train", preset), processor, preset)
 
-    Raises TrainingError where verl is not installed or ends with an error, RecipeError for a key that it does not know.
+
+def launch(preset: Preset, dataset: Path, values: dict[str, Any], out: Path) -> None:
+    """Check prompts, compose verl's configuration, which finds wrong keys, write it to OUT/verl.yaml, and train.
+
+    Raises TrainingError where verl is not installed or ends with an error, or for a prompt that is too long, and
+    RecipeError for a key that verl does not know.
     """
     if importlib.util.find_spec("verl") is None:
         raise TrainingError(
             "verl is not installed here; it has an environment of its own, into which this package goes without extras"
             " (`make test-verl` builds one), or run the command that --dry-run prints on the cluster"
         )
+    check_prompts(preset, dataset)
     words = command(values)
     (out / "verl.yaml").write_text(compose(words[3:]), encoding="utf-8")
     done = subprocess.run(words, check=False)
