@@ -18,6 +18,7 @@ __all__ = ["PROFILES", "TASKS", "Drop", "Margin", "Params", "Task", "make_task",
 TASKS: dict[str, type[Task[Any]]] = {task.name: task for task in (Shuffle, Flip, Crop, DepthOrder, Position, Distance)}
 
 _APART = Disguise(erosion=0.08, zoom=0.85, gap=0.05, equalise=0.8)
+_CLOSER = replace(_APART, erosion=0.06)
 
 PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
     "paper": {},
@@ -25,10 +26,10 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
         "shuffle": {"disguise": _APART, "min_contour": 20.0, "min_difference": 30.0, "redraws": 4, "max_lift": 1.0},
         "shuffle/3x3": {"disguise": replace(_APART, erosion=0.05), "min_difference": 15.0},
         "shuffle/3x1": {"max_lift": 0.8},
-        "shuffle/2x2": {"disguise": replace(_APART, erosion=0.06), "max_lift": 0.8},
+        "shuffle/2x2": {"disguise": _CLOSER, "max_lift": 0.8},
         "crop": {
             "hole": 0.35,
-            "inset": 0.58,
+            "inset": 0.5,
             "view": (0.62, 0.72),
             "zoom": 0.9,
             "equalise": 1.0,
@@ -63,8 +64,8 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
         },
         "position/single": None,
         "distance": {"guard": 1.3, "spread": (0.7, 0.3), "redraws": 6, "max_lift": 0.6},
-        "flip": {"disguise": _APART, "min_contour": 20.0, "min_asymmetry": 35.0, "redraws": 4, "max_lift": 0.8},
-        "flip/2x2-turned": {"min_asymmetry": 40.0, "max_lift": 1.0},
+        "flip": {"disguise": _CLOSER, "min_contour": 20.0, "min_asymmetry": 40.0, "redraws": 4, "max_lift": 0.65},
+        "flip/2x2-turned": {"disguise": _APART, "max_lift": 1.0},
     },
 }
 """Per profile, the values by which the fields of a task, or of one of its variants, differ from their defaults.
