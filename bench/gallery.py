@@ -24,7 +24,7 @@ WIDTH, MARGIN, GAP, PADDING = 1600, 40, 28, 22
 CELL = (WIDTH - 2 * MARGIN - 2 * GAP) // 3
 PICTURE = (CELL - 2 * PADDING, 3 * (CELL - 2 * PADDING) // 4)
 CELL_HEIGHT = PICTURE[1] + 2 * PADDING + 112
-HEIGHT = 2 * MARGIN + GAP + 2 * CELL_HEIGHT
+HEIGHT = 2 * MARGIN + 2 * GAP + 3 * CELL_HEIGHT
 LETTER, SLIT = 50, 16
 """Pixels to the left of an option for its letter, and between options."""
 
@@ -54,6 +54,9 @@ PANELS = (
     Panel("depth", "order3", (2, 0), "Depth order", "In what order do the marked places lie,\nfrom near to far?"),
     Panel("crop", "square", (0, 1), "Cropped patch", "Which of the four pieces does the black square hide?"),
     Panel("position", "single", (2, 1), "Relative position", "You stand at 1, facing {view}.\nWhere is 2?"),
+    Panel("flip", "2x2-turned", (0, 2), "Turned patch", "Which patch is turned,\nand by how many degrees clockwise?"),
+    Panel("depth", "order4", (1, 2), "Depth order of four", "In what order do the marked places lie,\nfrom near to far?"),
+    Panel("distance", "pairs", (2, 2), "Distances", "Which two places are farther apart\nin space?"),
 )
 
 

@@ -65,7 +65,7 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
         "position/single": None,
         "distance": {"guard": 1.3, "spread": (0.7, 0.3), "redraws": 6, "max_lift": 0.6},
         "flip": {"disguise": _CLOSER, "min_contour": 20.0, "min_asymmetry": 40.0, "redraws": 4, "max_lift": 0.65},
-        "flip/2x2-turned": {"disguise": _APART, "max_lift": 1.0},
+        "flip/2x2-turned": {"disguise": _APART, "max_lift": 0.8},
     },
 }
 """Per profile, the values by which the fields of a task, or of one of its variants, differ from their defaults.
