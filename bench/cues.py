@@ -37,7 +37,6 @@ MARK_KINDS = {
     "order4": ("depth/order4",),
     "nearest": ("depth/nearest",),
     "farthest": ("depth/farthest",),
-    "position": ("position/diagonal",),
     "distance": ("distance/pairs",),
 }
 MAX_SIDE = 640

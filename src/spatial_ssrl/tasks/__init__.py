@@ -60,7 +60,6 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
             "min_rise": 0.05,
             "balanced": True,
             "redraws": 6,
-            "max_lift": 0.6,
         },
         "position/single": None,
         "distance": {"guard": 1.3, "spread": (0.7, 0.3), "redraws": 6, "max_lift": 0.6},

@@ -143,13 +143,14 @@ class DepthOrder(Task[DepthParams]):
     def _with_drawn_heights(
         self, chains: Int[np.ndarray, "m k"], rows: Int[np.ndarray, "n"], rng: np.random.Generator
     ) -> Int[np.ndarray, "l k"]:
-        """The chains whose heights are in a drawn order; none where the scene lacks one that is drawn as often.
+        """The chains whose heights are in a drawn order; none where the scene lacks the reverse, which is drawn as often.
 
-        Hardly a scene has all 24 orders of four: of them, the number of pairs that are out of order counts.
+        Of choices it must offer all ranks. Of orders of four, of which scenes have few, the number of pairs that are out of
+        order counts.
         """
         keys = self._height_keys(rows[chains])
         wanted = rng.permutation(self.count)
-        alike = [wanted, wanted[::-1]] if self.count == 4 and self.variant not in CHOICE else permutations(range(self.count))
+        alike = permutations(range(self.count)) if self.variant in CHOICE else [wanted, wanted[::-1]]
         available = np.isin(self._height_keys(np.array(list(alike))), keys).all()
         return chains[(keys == self._height_keys(wanted[None])) & available]
 

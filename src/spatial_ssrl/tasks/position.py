@@ -21,7 +21,6 @@ from jaxtyping import Bool, Float, Int
 from spatial_ssrl.grammar import Letter
 from spatial_ssrl.scene import RGB, Intrinsics, Scene
 from spatial_ssrl.tasks.base import Drop, Margin, Params, Task, pick_wording
-from spatial_ssrl.tasks.markcues import lift_of_truth, look_of_marks
 from spatial_ssrl.tasks.marks import draw_marks, mark_spacing
 from spatial_ssrl.tasks.noise import steps_in_noise
 from spatial_ssrl.tasks.regions import apart, find_regions, flat_places, normalise, sample, sizes
@@ -201,17 +200,6 @@ class Position(Task[PositionParams]):
         z1, z2 = normalise(scene.depth[[y1, y2], [x1, x2]], *params.limits)
         shares = (abs(x2 - x1) / self._min_dx(scene), abs(float(z2 - z1)) / self.min_depth)
         return Margin(min(abs(share - 1) for share in shares), self.min_share)
-
-    def candidates(self, scene: Scene, params: PositionParams) -> Float[np.ndarray, "2 f"]:
-        """How well each sign of dz agrees with place and look of the marks, the true one first; dx is plain to see."""
-        first, second = look_of_marks(scene.rgb, params.points, params.half)
-        (x1, y1), (x2, y2) = params.points
-        assert scene.depth is not None
-        step = (second - first) * np.sign(scene.depth[y2, x2] - scene.depth[y1, x1])
-        return np.stack([step, -step])
-
-    def cue(self, scene: Scene, params: PositionParams) -> float:
-        return lift_of_truth(self.candidates(scene, params), "position")
 
     def grammar(self, params: PositionParams) -> Letter:
         return Letter(len(params.choices))
