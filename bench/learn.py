@@ -12,7 +12,7 @@ import argparse
 import json
 import os
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -126,7 +126,7 @@ def main() -> None:
     for seed in given.seeds:
         bench.run_seed(seed)
         results = [json.loads(path.read_text()) for path in sorted(given.folder.glob("seed-*/*.json"))]
-        write_results(bench.part, results)
+        write_results(bench.part, results, bench.questions)
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ def tally(of: str, replies: Sequence[str], rows: Sequence[Row]) -> dict[str, dic
     return sums
 
 
-def write_results(part: str, results: list[dict[str, Any]]) -> None:
+def write_results(part: str, results: list[dict[str, Any]], questions: dict[str, list[Row]]) -> None:
     """The tables between a part's marks in learning.md, and its figure; what the file says beside them stays."""
     path, begin, end = RESULTS / "learning.md", f"<!-- begin {part}: written by bench/learn.py -->", f"<!-- end {part} -->"
     before, _, rest = path.read_text(encoding="utf-8").partition(begin)
@@ -270,6 +270,7 @@ def write_results(part: str, results: list[dict[str, Any]]) -> None:
         lines += [f"**{title}**", "", *table(of, results), ""]
     lines += ["**GRPO less the cold start, paper rows: points, and z of the two shares**", "", *gains(results), ""]
     lines += ["**Well-formed replies, %**", "", *forms(results), ""]
+    lines += [f"**Commonest answer to paper rows, greedy, seed {seeds[0]}**", "", *habits(results, questions["paper"]), ""]
     path.write_text(f"{before}{begin}\n" + "\n".join(lines) + f"{end}{after}", encoding="utf-8")
     draw(results, RESULTS / f"learning-{part}.svg")
 
@@ -328,6 +329,24 @@ def forms(results: Sequence[dict[str, Any]]) -> list[str]:
         shares = [f"{100 * its['formed'] / its['n']:.1f}" if its["n"] else "" for its in sums]
         lines.append(f"| {of.replace('/', ', ')} | {' | '.join(shares)} |")
     return lines
+
+
+def habits(results: Sequence[dict[str, Any]], rows: Sequence[Row]) -> list[str]:
+    """The answer that each model of the first seed gives most often to the rows of a task, and to how many of them."""
+    first = min(r["seed"] for r in results)
+    replies = {r["model"]: r["replies"]["paper/greedy"] for r in results if r["seed"] == first}
+    names = [name for name in NAMES if name in replies]
+    lines = [f"| | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
+    for task in TASKS:
+        cells = [habit(zip(replies[name], rows, strict=True), task) for name in names]
+        lines.append(f"| {task} | {' | '.join(cells)} |")
+    return lines
+
+
+def habit(replies: Iterable[tuple[str, Row]], task: str) -> str:
+    answers = [score(reply, row).parsed or "unparsed" for reply, row in replies if row["task"] == task]
+    (answer, n), *others = Counter(answers).most_common()
+    return f"{answer}: {n} of {len(answers)}" + (f", {len(others)} others" if others else "")
 
 
 def costs(results: Sequence[dict[str, Any]]) -> str:
