@@ -345,6 +345,8 @@ def habits(results: Sequence[dict[str, Any]], rows: Sequence[Row]) -> list[str]:
 
 def habit(replies: Iterable[tuple[str, Row]], task: str) -> str:
     answers = [score(reply, row).parsed or "unparsed" for reply, row in replies if row["task"] == task]
+    if not answers:
+        return ""
     (answer, n), *others = Counter(answers).most_common()
     return f"{answer}: {n} of {len(answers)}" + (f", {len(others)} others" if others else "")
 
