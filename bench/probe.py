@@ -1,8 +1,9 @@
 """Questions about rendered rooms that no task asks: what the trained models are never trained on.
 
 The renderer knows where everything is, so the answers come from its geometry, not from a picture. Marks are those of the
-tasks. Kinds: side, height, distance (of two marked places), size (which of three marked things is tallest), and view
-(on which side of someone who stands at place 1 and looks at place 2 is place 3).
+tasks, and so is the form of a question: options A, B and so on, of which one letter is asked for. Kinds: side, height,
+distance (of two marked places), size (which of three marked things is tallest), and view (on which side of someone who
+stands at place 1 and looks at place 2 is place 3).
 
 Convention: that of sources/rooms/geometry.py: x to the right, y down, z forward, metres, in the camera's frame for side and
 distance, in the room's frame, whose floor is level, for the others.
@@ -14,7 +15,7 @@ from itertools import count
 
 import numpy as np
 
-from spatial_ssrl.grammar import Grammar
+from spatial_ssrl.grammar import Letter
 from spatial_ssrl.rng import digest, generator
 from spatial_ssrl.row import Image, Row
 from spatial_ssrl.scene import RGB, encode_jpeg
@@ -118,33 +119,32 @@ def _view(seen: Seen, rng: np.random.Generator) -> Answer | None:
     return (points, int(angle > 0)) if clear else None
 
 
-KINDS: dict[str, tuple[Draw, str, str, tuple[str, ...] | None]] = {
-    "side": (_compare(0, 0.5, "place"), "Which marked place is farther to the left?", "label:2:1", None),
-    "height": (_compare(1, 0.4, "ground"), "Which marked place is higher above the floor?", "label:2:1", None),
-    "distance": (_compare(2, 0.6, "place"), "Which marked place is nearer to the camera?", "label:2:1", None),
-    "size": (_tallest, "Which of the marked things is the tallest?", "label:3:1", None),
-    "view": (
-        _view,
-        "You stand at place 1 and look at place 2. On which side of you is place 3?\nA. left\nB. right",
-        "letter:2",
-        ("left", "right"),
-    ),
+PLACES = ("place 1", "place 2")
+KINDS: dict[str, tuple[Draw, str, tuple[str, ...]]] = {
+    "side": (_compare(0, 0.5, "place"), "Which marked place is farther to the left?", PLACES),
+    "height": (_compare(1, 0.4, "ground"), "Which marked place is higher above the floor?", PLACES),
+    "distance": (_compare(2, 0.6, "place"), "Which marked place is nearer to the camera?", PLACES),
+    "size": (_tallest, "Which of the marked things is the tallest?", ("thing 1", "thing 2", "thing 3")),
+    "view": (_view, "You stand at place 1 and look at place 2. On which side of you is place 3?", ("left", "right")),
 }
+"""How places are drawn, the question, and its options."""
+ASKED = {2: "Answer with one letter, A or B.", 3: "Answer with one letter from A to C."}
+"""How questions of so many options end; so do those of the tasks."""
 
 
 def probe_rows(kind: str, n: int, seed: int = 0) -> list[Row]:
     """n rows of a kind, each of a room of its own; marks are numbered so that right answers are spread evenly."""
-    draw, question, spec, _ = KINDS[kind]
-    answers = list(Grammar.from_spec(spec).answers())
+    draw, _, options = KINDS[kind]
     rows: list[Row] = []
     for i in count():
         seen = Seen.create("probe", seed, kind, i)
         drawn = draw(seen, generator("probe marks", seed, kind, i))
         if drawn is None:
             continue
-        points = _renumber(*drawn, len(rows) % len(answers), first=len(drawn[0]) - len(answers))
+        right = len(rows) % len(options)
+        points = _renumber(*drawn, right, first=len(drawn[0]) - len(options))
         picture = encode_jpeg(draw_marks(seen.rgb, points, HALF, BADGE))
-        rows.append(_row(digest("probe", seed, kind, i), kind, question, answers[len(rows) % len(answers)], picture))
+        rows.append(_row(digest("probe", seed, kind, i), kind, right, picture))
         if len(rows) == n:
             return rows
     raise AssertionError("counting does not end")
@@ -160,20 +160,22 @@ def _renumber(points: list[tuple[int, int]], right: int, wanted: int, first: int
     return points
 
 
-def _row(identity: str, kind: str, question: str, answer: str, picture: bytes) -> Row:
-    _, _, spec, options = KINDS[kind]
+def _row(identity: str, kind: str, right: int, picture: bytes) -> Row:
+    _, question, options = KINDS[kind]
+    letters = list(Letter(len(options)).answers())
+    lines = "\n".join(f"{letter}. {option}" for letter, option in zip(letters, options, strict=True))
     return Row(
         id=identity,
         task=kind,
         variant="probe",
         profile="probe",
         level=1,
-        problem=f"<image>\n{question}",
-        answer=answer,
-        grammar=spec,
+        problem=f"<image>\n{question}\n{lines}\n{ASKED[len(options)]}",
+        answer=letters[right],
+        grammar=Letter(len(options)).spec,
         images=[Image(bytes=picture, path=f"{identity}.jpg")],
-        options=list(options) if options else None,
-        chance=1 / Grammar.from_spec(spec).size,
+        options=list(options),
+        chance=1 / len(options),
         margin=0.0,
         margin_threshold=0.0,
         scene_id=identity,

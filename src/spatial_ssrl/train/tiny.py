@@ -1,10 +1,11 @@
 """Tiny Qwen-VL models with random weights: they learn the easy puzzles on one CPU core in minutes.
 
-About 0.5M parameters with a fitted tokenizer, 28 px a visual token, pictures of at most 112 x 112 px.
+Their tokenizers are fitted to their texts, and a visual token is 28 px wide.
 Saved as ordinary Hugging Face folders, so nothing downstream knows that they are tiny.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,24 @@ from typing import Any
 from spatial_ssrl import vlm
 from spatial_ssrl.errors import TrainingError
 
-HIDDEN = 64
+
+@dataclass(frozen=True)
+class Size:
+    """How large a model is, its heads being of 16 or more; its pictures have up to side x side pixels."""
+
+    hidden: int
+    heads: int
+    text_layers: int
+    vision_layers: int
+    side: int
+
+
+SIZES = {"cpu": Size(64, 4, 2, 4, 112), "gpu": Size(384, 6, 8, 8, 336)}
+"""About 0.5 and 27 million parameters; the larger one is for a GPU."""
+SHARD = "15MB"
+"""Weights are saved in files of at most this size."""
 VOCABULARY = 1024
-MIN_PIXELS, MAX_PIXELS = 56 * 56, 112 * 112
+MIN_PIXELS = 56 * 56
 PATCH = {"patch_size": 14, "merge_size": 2}
 MAX_TOKENS = 8192
 SPECIAL = (
@@ -30,7 +46,9 @@ SPECIAL = (
 THINKING = ("<think>", "</think>")
 
 
-def make_tiny(kind: str, texts: Iterable[str], tokenizer: str | None, seed: int, out: Path) -> None:
+def make_tiny(
+    kind: str, texts: Iterable[str], tokenizer: str | None, seed: int, out: Path, size: Size = SIZES["cpu"]
+) -> None:
     """Save a model of a kind, "qwen3_vl" or "qwen2_5_vl", with its processor in the folder `out`.
 
     Its tokenizer is the one named, or else fitted to the texts. Raises TrainingError when the named
@@ -43,7 +61,7 @@ def make_tiny(kind: str, texts: Iterable[str], tokenizer: str | None, seed: int,
     words = _fit_tokenizer(texts) if tokenizer is None else _load_tokenizer(tokenizer)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = (_qwen3 if kind == "qwen3_vl" else _qwen2_5)(words)
+        model = (_qwen3 if kind == "qwen3_vl" else _qwen2_5)(words, size)
     ids = {name: words.convert_tokens_to_ids(name) for name in SPECIAL}
     model.generation_config = transformers.GenerationConfig(
         eos_token_id=[ids["<|im_end|>"], ids["<|endoftext|>"]],
@@ -51,8 +69,8 @@ def make_tiny(kind: str, texts: Iterable[str], tokenizer: str | None, seed: int,
         bos_token_id=ids["<|endoftext|>"],
         suppress_tokens=[ids["<|image_pad|>"], ids["<|video_pad|>"]],
     )
-    model.save_pretrained(out)
-    _processor(kind, words).save_pretrained(out)
+    model.save_pretrained(out, max_shard_size=SHARD)
+    _processor(kind, words, size).save_pretrained(out)
 
 
 def _fit_tokenizer(texts: Iterable[str]) -> Any:
@@ -91,18 +109,20 @@ def _load_tokenizer(path: str) -> Any:
     return words
 
 
-def _text_config(words: Any) -> dict[str, Any]:
-    """Two layers of four heads of 16; the sections of the rotary embedding sum to half a head."""
+def _text_config(words: Any, size: Size) -> dict[str, Any]:
+    """The sections of the rotary embedding, of time, height and width, sum to half a head."""
+    half = size.hidden // size.heads // 2
+    sections = [half // 3, (half - half // 3) // 2, (half - half // 3 + 1) // 2]
     return {
         "vocab_size": -(-len(words) // 64) * 64,
-        "hidden_size": HIDDEN,
-        "intermediate_size": 2 * HIDDEN,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 4,
+        "hidden_size": size.hidden,
+        "intermediate_size": 2 * size.hidden,
+        "num_hidden_layers": size.text_layers,
+        "num_attention_heads": size.heads,
+        "num_key_value_heads": size.heads,
         "max_position_embeddings": MAX_TOKENS,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]},
-        "initializer_range": 0.04,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": sections},
+        "initializer_range": _deviation(size),
         "tie_word_embeddings": True,
         **{f"{name}_token_id": words.convert_tokens_to_ids("<|endoftext|>") for name in ("bos", "pad")},
         "eos_token_id": words.convert_tokens_to_ids("<|im_end|>"),
@@ -115,48 +135,55 @@ def _media_ids(words: Any) -> dict[str, Any]:
     return {"tie_word_embeddings": True, **{key: words.convert_tokens_to_ids(name) for key, name in names.items()}}
 
 
-def _vision_config() -> dict[str, Any]:
+def _deviation(size: Size) -> float:
+    """Of random weights: 0.04 at a width of 64, less in wider layers."""
+    return 0.32 / float(size.hidden**0.5)
+
+
+def _vision_config(size: Size) -> dict[str, Any]:
     return {
-        "depth": 4,
-        "hidden_size": HIDDEN,
-        "intermediate_size": 2 * HIDDEN,
-        "num_heads": 4,
-        "out_hidden_size": HIDDEN,
+        "depth": size.vision_layers,
+        "hidden_size": size.hidden,
+        "intermediate_size": 2 * size.hidden,
+        "num_heads": size.heads,
+        "out_hidden_size": size.hidden,
         "patch_size": 14,
         "spatial_merge_size": 2,
         "temporal_patch_size": 2,
-        "initializer_range": 0.04,
+        "initializer_range": _deviation(size),
     }
 
 
-def _qwen3(words: Any) -> Any:
+def _qwen3(words: Any, size: Size) -> Any:
     """Positions of the vision tower start at N(0, 1): with the usual 0.02 it learned half as much."""
     import torch
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-    text = _text_config(words) | {"head_dim": HIDDEN // 4}
+    text = _text_config(words, size) | {"head_dim": size.hidden // size.heads}
     text["rope_parameters"] |= {"mrope_interleaved": True}
-    vision = _vision_config() | {"num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
+    places = (size.side // PATCH["patch_size"]) ** 2
+    vision = _vision_config(size) | {"num_position_embeddings": places, "deepstack_visual_indexes": [0]}
     model = Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision, **_media_ids(words)))
     torch.nn.init.normal_(model.model.visual.pos_embed.weight)
     return model
 
 
-def _qwen2_5(words: Any) -> Any:
+def _qwen2_5(words: Any, size: Size) -> Any:
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-    vision = _vision_config() | {"window_size": 112, "fullatt_block_indexes": [1, 3]}
+    whole = list(range(1, size.vision_layers, 2))
+    vision = _vision_config(size) | {"window_size": 112, "fullatt_block_indexes": whole}
     return Qwen2_5_VLForConditionalGeneration(
-        Qwen2_5_VLConfig(text_config=_text_config(words), vision_config=vision, **_media_ids(words))
+        Qwen2_5_VLConfig(text_config=_text_config(words, size), vision_config=vision, **_media_ids(words))
     )
 
 
-def _processor(kind: str, words: Any) -> Any:
+def _processor(kind: str, words: Any, size: Size) -> Any:
     """The family's processor; TRL ships the chat templates."""
     import transformers
 
     template = (files("trl") / "chat_templates" / f"{kind}.jinja").read_text(encoding="utf-8")
-    images = transformers.Qwen2VLImageProcessor(min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS, **PATCH)
+    images = transformers.Qwen2VLImageProcessor(min_pixels=MIN_PIXELS, max_pixels=size.side**2, **PATCH)
     if kind == "qwen3_vl":
         videos = transformers.Qwen3VLVideoProcessor(**PATCH)
         return transformers.Qwen3VLProcessor(images, words, videos, chat_template=template)
