@@ -41,6 +41,18 @@ def photographs(real_data: Path) -> list[Scene]:
     return [Scene(decode_rgb(path.read_bytes()), origin=("folder", path.name)).fit(1024) for path in files]
 
 
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """A Qwen2.5-VL with random weights; made beforehand for environments that cannot make it."""
+    if made := os.environ.get("SPATIAL_SSRL_TINY_MODEL"):
+        return Path(made)
+    from spatial_ssrl.train.tiny import make_tiny
+
+    out = tmp_path_factory.mktemp("tiny") / "model"
+    make_tiny("qwen2_5_vl", ["text"], None, 0, out)
+    return out
+
+
 @pytest.fixture
 def noise() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)

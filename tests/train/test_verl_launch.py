@@ -52,8 +52,8 @@ def test_what_cannot_be_translated_is_named(flags, message):
         overrides_of(RECIPES[0], nodes=2, **flags)
 
 
-def test_a_prompt_that_is_too_long_is_named_and_nothing_is_dropped(cold_start, puzzles):
-    flags = {"model": str(cold_start / "model"), "min_pixels": 1}
+def test_a_prompt_that_is_too_long_is_named_and_nothing_is_dropped(tiny_model, puzzles):
+    flags = {"model": str(tiny_model), "min_pixels": 1}
     verl.check_prompts(Preset.create(RECIPES[0], flags), puzzles)
     with pytest.raises(TrainingError, match=r"more tokens than max_prompt_tokens=50; row \w+ has \d+"):
         verl.check_prompts(Preset.create(RECIPES[0], flags | {"max_prompt_tokens": 50}), puzzles)
