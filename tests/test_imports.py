@@ -12,7 +12,7 @@ import spatial_ssrl
 SOURCE = Path(spatial_ssrl.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
-CORE = {"config", "errors", "rng", "scene", "row", "grammar"}
+CORE = {"config", "errors", "rng", "scene", "row", "grammar", "prose"}
 MAY_IMPORT = {
     "__init__": {"build", "errors", "reward", "row", "scene", "sources", "streaming", "tasks"},
     "errors": set(),
@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "rng": {"errors"},
     "scene": {"errors"},
     "row": {"errors", "rng"},
-    "grammar": {"errors"},
+    "prose": set(),
+    "grammar": {"errors", "prose"},
     "statistics": set(),
     "coldstart": {"rng"},
     "vlm": {"errors", "grammar", "row", "scene"},
@@ -32,7 +33,7 @@ MAY_IMPORT = {
     "export": {"coldstart", "errors", "grammar", "reward", "row", "vlm"},
     "streaming": {"build", "reward", "sources", "tasks", "vlm", *CORE},
     "train": {"build", "coldstart", "config", "errors", "grammar", "reward", "rng", "row", "scene", "streaming", "vlm"},
-    "evaluate": {"errors", "grammar", "rng", "row", "statistics", "vlm"},
+    "evaluate": {"errors", "grammar", "prose", "rng", "row", "statistics", "vlm"},
     "report": {"audit", "errors", "row", "scene", "tasks"},
     "presets": set(),
 }
@@ -41,6 +42,7 @@ THIRD_PARTY = {
     "errors": set(),
     "rng": {"numpy"},
     "grammar": set(),
+    "prose": set(),
     "scene": {"numpy", "jaxtyping", "PIL", "h5py", "simplejpeg", "xxhash"},
     "row": {"pyarrow"},
     "tasks": {"numpy", "jaxtyping", "PIL"},

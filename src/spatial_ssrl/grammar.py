@@ -19,14 +19,34 @@ text) and returns None when unsure; it never guesses. All of it takes time linea
 import itertools
 import math
 import re
-import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
 from spatial_ssrl.errors import GrammarError
+from spatial_ssrl.prose import (
+    BRACKETED,
+    CLAIMED,
+    CONCLUSION,
+    MOST_WORDS,
+    NEGATION,
+    NUMBER_WORDS,
+    SENTENCE_END,
+    STATED,
+    TAKEN_BACK,
+    UNDECIDED,
+    UNIT_SIZES,
+    find_quantities,
+    is_short_answer,
+    named_option,
+    only_one,
+    plain_text,
+    to_number,
+    to_tokens,
+    to_words,
+)
 
 FORMAT_INSTRUCTION = "First reason inside <think> and </think>. Then give only the final answer inside \\boxed{}, and stop."
 """What a prompt adds to a row's problem, so that a reply can be scored."""
@@ -55,13 +75,13 @@ class Form(ABC):
         whole = self.parse(text, options)
         if whole is not None:
             return whole
-        start = max((match.end() for match in _TAKEN_BACK.finditer(text)), default=0)
-        for match in list(_STATED.finditer(text, start))[: -STATEMENTS - 1 : -1]:
+        start = max((match.end() for match in TAKEN_BACK.finditer(text)), default=0)
+        for match in list(STATED.finditer(text, start))[: -STATEMENTS - 1 : -1]:
             rest = text[match.end() : match.end() + LONGEST_STATEMENT].split("\n", 1)[0]
-            stated = (self.parse(part, options) for part in (rest, _SENTENCE_END.split(rest, maxsplit=1)[0]))
+            stated = (self.parse(part, options) for part in (rest, SENTENCE_END.split(rest, maxsplit=1)[0]))
             if (found := next((answer for answer in stated if answer is not None), None)) is not None:
                 return found
-        return _only(self.parse(line, options) for line in text[start:].splitlines()[start > 0 :])
+        return only_one(self.parse(line, options) for line in text[start:].splitlines()[start > 0 :])
 
 
 class Grammar(Form):
@@ -109,14 +129,14 @@ class Letter(Grammar):
         return (chr(ord("A") + i) for i in range(self.count))
 
     def parse(self, text: str, options: Sequence[str] | None = None) -> str | None:
-        text = _plain(text)
-        texts = [_words(option) for option in options or ()]
-        if texts.count(_words(text)) == 1:
-            return chr(ord("A") + texts.index(_words(text)))
+        text = plain_text(text)
+        texts = [to_words(option) for option in options or ()]
+        if texts.count(to_words(text)) == 1:
+            return chr(ord("A") + texts.index(to_words(text)))
         match = re.fullmatch(r"\W{0,3}([A-Za-z])(?:[\W_]{1,3}(.*))?", text, re.DOTALL)
         if not match or (letter := match[1].upper()) not in list(self.answers()):
             return None
-        rest = _words(match[2] or "")
+        rest = to_words(match[2] or "")
         if rest and texts:
             return letter if texts[ord(letter) - ord("A")] == rest else None
         delimited = re.match(r"\s*[^\w\s]", text[match.end(1) :])
@@ -131,15 +151,15 @@ class Letter(Grammar):
         found = super().find(text, options)
         if found is not None:
             return found
-        sentences = _SENTENCE_END.split(text.strip())
-        bracketed = {letter for letter in _BRACKETED.findall(text) if letter in list(self.answers())}
+        sentences = SENTENCE_END.split(text.strip())
+        bracketed = {letter for letter in BRACKETED.findall(text) if letter in list(self.answers())}
         if bracketed:
-            denied = any(_NEGATION.search(_words(sentence)) for sentence in sentences if _BRACKETED.search(sentence))
-            return None if denied else _only({*bracketed, *(a or b for a, b in _CLAIMED.findall(text))})
-        unsure = _NEGATION.search(_words(sentences[0])) or _UNDECIDED.search(_words(text)) or _TAKEN_BACK.search(text)
+            denied = any(NEGATION.search(to_words(sentence)) for sentence in sentences if BRACKETED.search(sentence))
+            return None if denied else only_one({*bracketed, *(a or b for a, b in CLAIMED.findall(text))})
+        unsure = NEGATION.search(to_words(sentences[0])) or UNDECIDED.search(to_words(text)) or TAKEN_BACK.search(text)
         if unsure or not options:
             return None
-        return _only(_named(said, options) for said in (sentences[0], *_CONCLUSION.split(text)[1:]))
+        return only_one(named_option(said, options) for said in (sentences[0], *CONCLUSION.split(text)[1:]))
 
 
 @dataclass(frozen=True)
@@ -165,7 +185,7 @@ class Permutation(Grammar):
         return ("-".join(map(str, order)) for order in itertools.permutations(self.labels))
 
     def parse(self, text: str, options: Sequence[str] | None = None) -> str | None:
-        tokens = _tokens(text)
+        tokens = to_tokens(text)
         if len(tokens) == 1 and len(tokens[0]) == self.count:
             tokens = list(tokens[0])
         if sorted(tokens) != sorted(map(str, self.labels)):
@@ -192,7 +212,7 @@ class Label(Grammar):
         return map(str, range(self.first, self.first + self.count))
 
     def parse(self, text: str, options: Sequence[str] | None = None) -> str | None:
-        tokens = [token for token in _tokens(text) if token not in NOUNS]
+        tokens = [token for token in to_tokens(text) if token not in NOUNS]
         return tokens[0] if len(tokens) == 1 and tokens[0] in self.answers() else None
 
 
@@ -219,7 +239,7 @@ class LabelledWay(Grammar):
         return (f"{label}-{way}" for label in range(self.count) for way in self.ways)
 
     def parse(self, text: str, options: Sequence[str] | None = None) -> str | None:
-        tokens = [token for token in _tokens(text) if token not in UNITS]
+        tokens = [token for token in to_tokens(text) if token not in UNITS]
         if len(tokens) == 1 and re.fullmatch(r"\d\d+", tokens[0]):
             tokens = [tokens[0][0], tokens[0][1:]]
         if len(tokens) != 2 or tokens[0] not in map(str, range(self.count)):
@@ -248,9 +268,9 @@ class Number(Form):
     """One number, written in digits or, up to twenty, as a word; what is counted may stand beside it."""
 
     def parse(self, text: str, options: Sequence[str] | None = None) -> str | None:
-        values = [_float(digits) for digits, _ in _quantities(text)]
-        values += [float(NUMBER_WORDS.index(word)) for word in _words(text).split() if word in NUMBER_WORDS]
-        return f"{values[0]:.10g}" if len(values) == 1 and math.isfinite(values[0]) and _is_answer(text) else None
+        values = [to_number(digits) for digits, _ in find_quantities(text)]
+        values += [float(NUMBER_WORDS.index(word)) for word in to_words(text).split() if word in NUMBER_WORDS]
+        return f"{values[0]:.10g}" if len(values) == 1 and math.isfinite(values[0]) and is_short_answer(text) else None
 
 
 @dataclass(frozen=True)
@@ -264,7 +284,7 @@ class Quantity(Form):
     explicit: bool = False
 
     def parse(self, text: str, options: Sequence[str] | None = None) -> str | None:
-        quantities = _quantities(text) if _is_answer(text) else []
+        quantities = find_quantities(text) if is_short_answer(text) else []
         values = [value for q in quantities if (value := self._value(*q)) is not None]
         feet_and_inches = [UNIT_SIZES.get(unit) for _, unit in quantities] == [UNIT_SIZES["ft"], UNIT_SIZES["in"]]
         whole = len(values) == len(quantities) and (len(values) == 1 or feet_and_inches)
@@ -272,9 +292,9 @@ class Quantity(Form):
 
     def _value(self, digits: str, unit: str) -> float | None:
         if not unit:
-            return None if self.explicit else _float(digits)
+            return None if self.explicit else to_number(digits)
         (size, power), known = UNIT_SIZES[self.unit], UNIT_SIZES.get(unit)
-        return _float(digits) * known[0] / size if known and known[1] == power else None
+        return to_number(digits) * known[0] / size if known and known[1] == power else None
 
 
 @dataclass(frozen=True)
@@ -284,21 +304,21 @@ class Word(Form):
     words: tuple[tuple[str, ...], ...]
 
     def parse(self, text: str, options: Sequence[str] | None = None) -> str | None:
-        plain = _plain(text)
+        plain = plain_text(text)
         lead = re.match(r"\W{0,3}(\w+)\s?[,.;:!\n]", plain)
-        return self._meant.get(_words(plain)) or (self._meant.get(_words(lead[1])) if lead else None)
+        return self._meant.get(to_words(plain)) or (self._meant.get(to_words(lead[1])) if lead else None)
 
     def find(self, text: str, options: Sequence[str] | None = None) -> str | None:
         """As Form.find; then the one word that the text holds; none where a sentence with it denies something."""
         if (found := super().find(text, options)) is not None:
             return found
         named: set[str] = set()
-        for sentence in map(_words, _SENTENCE_END.split(text)):
+        for sentence in map(to_words, SENTENCE_END.split(text)):
             said = self._pattern.findall(sentence)
-            if said and (_NEGATION.search(self._pattern.sub(" ", sentence)) or _UNDECIDED.search(sentence)):
+            if said and (NEGATION.search(self._pattern.sub(" ", sentence)) or UNDECIDED.search(sentence)):
                 return None
             named.update(self._meant[word] for word in said)
-        return _only(named)
+        return only_one(named)
 
     @cached_property
     def _meant(self) -> dict[str, str]:
@@ -317,7 +337,7 @@ class Text(Form):
     """A short text, without LaTeX, Markdown and a final full stop."""
 
     def parse(self, text: str, options: Sequence[str] | None = None) -> str | None:
-        said = _plain(text).strip(" \t\r\n.\"'")
+        said = plain_text(text).strip(" \t\r\n.\"'")
         return said if said and "\n" not in said and len(said.split()) <= MOST_WORDS else None
 
     def find(self, text: str, options: Sequence[str] | None = None) -> str | None:
@@ -340,112 +360,8 @@ NOUNS = {"place", "marker", "mark", "number", "square"}
 UNITS = {"degrees", "degree", "deg", "clockwise"}
 """Words that may follow a turn and change nothing."""
 
-MOST_WORDS = 12
-"""More words are an explanation, not an answer."""
-
 STATEMENTS, LONGEST_STATEMENT = 3, 400
 """How many of the last "answer is ..." are tried, and how far each is read: both keep the time linear."""
-
-NUMBER_WORDS = [
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
-    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
-]
-
-_METRES = {
-    "mm millimeter millimeters millimetre millimetres": 0.001,
-    "cm centimeter centimeters centimetre centimetres cms": 0.01,
-    'in inch inches "': 0.0254,
-    "ft foot feet '": 0.3048,
-    "yd yard yards": 0.9144,
-    "m meter meters metre metres": 1.0,
-    "km kilometer kilometers kilometre kilometres": 1000.0,
-}
-UNIT_SIZES = {
-    name + mark: (size**power, power)
-    for names, size in _METRES.items()
-    for name in names.split()
-    for mark, power in (("", 1), ("2", 2))
-}
-"""Size of a unit in metres or square metres, and its power: 1 a length, 2 an area."""
-
-_QUANTITY = re.compile(
-    r"(?<![\w.])(?<!\d,)([-+]?(?:\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?)(?![\d,.]*\d)[\s-]?([a-z]+2?(?![a-z0-9])|[\"'])?"
-)
-_SUPERSCRIPT = re.compile(r"(?<=\d)(?=[\u00b2\u00b3\u00b9\u2070\u2074-\u2079])")
-_TIMES = re.compile(r"(?<![a-z])x(?=\d)")
-_SQUARE = re.compile(r"\b(?:square|sq\.?)[\s-]+([a-z]+)")
-_STATED = re.compile(
-    r"\b(?:answer|(?:correct|right|best) (?:option|choice))\b[\s*'\"]{0,4}"
-    r"(?:is|should be|would be|must be)?[\s*'\"]{0,4}[:=]?[\s*'\"]{0,4}",
-    re.IGNORECASE,
-)
-_SENTENCE_END = re.compile(r"(?<=[^\s.])\.(?:\s|$)|\n")
-_NEGATION = re.compile(
-    r"\b(?:not|no|neither|nor|never|cannot|unable|unclear|impossible|wrong|incorrect|exclude[sd]?|ruled? out|\w+n t)\b"
-)
-_UNDECIDED = re.compile(
-    r"\b(?:cannot|can t|unable|unclear|impossible|no (?:answer|clue|doubt|evidence|idea|image|information|picture|way))\b"
-)
-_TAKEN_BACK = re.compile(r"\b(?:wait|hold on|scratch that|second thoughts?|correction)\b", re.IGNORECASE)
-_CONCLUSION = re.compile(r"\b(?:so|thus|hence|therefore)\b", re.IGNORECASE)
-_BRACKETED = re.compile(r"\(([A-Z])\)")
-_CLAIMED = re.compile(
-    rf"\A\W{{0,3}}([A-Z])[.):,]|(?:(?i:{_STATED.pattern})|\b[Oo]ption\s)(?:option\s)?\W{{0,3}}([A-Z])\b",
-)
-"""A letter at the beginning, or one that is said to be the answer or an option."""
-
-_MARKUP = re.compile(r"\\[A-Za-z]+|\\[^A-Za-z]|[{}$*`~]")
-_WORD = re.compile(r"\w+")
-_LEAD = re.compile(r"\s*(?:the\s+)?(?:final\s+)?(?:answer|option|choice|order)(?:\s+is)?\s*[:=]?\s+", re.IGNORECASE)
-
-
-def _plain(text: str) -> str:
-    """Text without LaTeX commands, Markdown, a leading "Answer:", and outer space; NFKC-normalised."""
-    text = unicodedata.normalize("NFKC", text)
-    text = _MARKUP.sub(" ", text).strip()
-    lead = _LEAD.match(text)
-    return text[lead.end() :] if lead else text
-
-
-def _quantities(text: str) -> list[tuple[str, str]]:
-    """Numbers with the unit, or other word, behind each: "1,5" is none, "2 square meters" is ("2", "meters2").
-
-    Powers and products of numbers are several numbers, of which none is the answer: "10^2", "3x4".
-    """
-    text = _TIMES.sub(" x ", _plain(_SUPERSCRIPT.sub("^", text)).casefold())
-    return _QUANTITY.findall(_SQUARE.sub(r"\g<1>2", re.sub(r"(?<=[a-z])\^", "", text)))
-
-
-def _float(digits: str) -> float:
-    return float(digits.replace(",", ""))
-
-
-def _is_answer(text: str) -> bool:
-    """Whether a text is short and denies nothing, so that a number in it is an answer and no step of a thought."""
-    words = _words(text)
-    return len(words.split()) <= MOST_WORDS and not _NEGATION.search(words)
-
-
-def _named(text: str, options: Sequence[str]) -> str | None:
-    """The letter of the one option that occurs in a text."""
-    said = f" {_words(text)} "
-    return _only(chr(ord("A") + i) for i, option in enumerate(options) if (o := _words(option)) and f" {o} " in said)
-
-
-def _only(answers: Iterable[str | None]) -> str | None:
-    """The one answer among several, None left aside; None when they disagree."""
-    known = {answer for answer in answers if answer is not None}
-    return known.pop() if len(known) == 1 else None
-
-
-def _words(text: str) -> str:
-    """Lower-case words of a text, for comparing it with an option."""
-    return " ".join(_WORD.findall(text.replace("_", " ").casefold()))
-
-
-def _tokens(text: str) -> list[str]:
-    """Labels written in a row, separated by spaces, commas, hyphens, arrows or inequality signs."""
-    return [t for t in re.split(r"[\s,;:>/|<()\[\]\-\u2010-\u2015\u2192\u2212]+", _plain(text).rstrip(".").casefold()) if t]
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from inspect import getsource
 
 HEAD = '''"""The reward of spatial-ssrl {version}, written by `spatial-ssrl export`; needs nothing but Python.
 
-The parts are the package's own errors.py, grammar.py and reward/, one after the other.
+The parts are the package's own errors.py, prose.py, grammar.py and reward/, one after the other.
 """
 '''
 
 
 def reward_file(adapter: str, tail: str) -> str:
     """The source of `spatial_ssrl.reward.<adapter>` after all that it imports of this package, then the tail."""
-    names = ("errors", "grammar", "reward", "reward.truth", f"reward.{adapter}")
+    names = ("errors", "prose", "grammar", "reward", "reward.truth", f"reward.{adapter}")
     parts = [_bare(getsource(import_module(f"spatial_ssrl.{name}"))) for name in names]
     return "\n\n".join([HEAD.format(version=version("spatial-ssrl")), *parts, *([tail + "\n"] if tail else [])])
 

@@ -18,7 +18,8 @@ from spatial_ssrl.evaluate.download import Hub
 from spatial_ssrl.evaluate.question import Question
 from spatial_ssrl.evaluate.reading import Pictures, Record
 from spatial_ssrl.evaluate.vlmevalkit import last_box
-from spatial_ssrl.grammar import NUMBER_WORDS, Form, Reply, Text
+from spatial_ssrl.grammar import Form, Reply, Text
+from spatial_ssrl.prose import NUMBER_WORDS
 
 FAMILIES = (
     {"suv", "wagon", "minivan", "sedan", "truck", "addi", "car"},
