@@ -110,7 +110,7 @@ def write_pictures(folder):
     (folder / "itself.png").symlink_to("itself.png")
     (folder / "broken.png").symlink_to("/nowhere/x.png")
     os.mkfifo(folder / "pipe.png")
-    return reasons
+    return reasons | {"folder:itself.png": "unreadable file", "folder:broken.png": "unreadable file"}
 
 
 def write_list(folder):

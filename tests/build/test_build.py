@@ -196,6 +196,7 @@ def bad_folder(folder):
         "folder:empty.png": "not a picture",
         "folder:text.jpg": "not a picture",
         "folder:tiny.png": "too small",
+        "folder:secret.png": "unreadable file",
     }
 
 

@@ -74,13 +74,17 @@ def test_names_that_are_no_utf8_are_read_and_spelled(tmp_path):
     assert scene.origin == ("folder", "caf\\xe9.png")
 
 
-def test_pipes_and_broken_links_are_no_pictures(tmp_path):
+def test_pipes_are_no_pictures_and_broken_links_are_told_when_they_are_read(tmp_path):
     picture(tmp_path / "a.png")
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "b.png").symlink_to("nowhere.png")
     (tmp_path / "c.png").symlink_to("a.png")
     (tmp_path / "0.png").symlink_to("0.png")
-    assert opened(tmp_path)[1] == ["a.png", "c.png"]
+    source, keys = opened(tmp_path)
+    assert keys == ["0.png", "a.png", "b.png", "c.png"]
+    for name in ("0.png", "b.png"):
+        with pytest.raises(SceneError, match="unreadable file"):
+            source.load(name)
 
 
 def test_what_a_list_names_is_read_only_where_it_is_a_file(tmp_path):

@@ -98,7 +98,7 @@ def spell(text: str) -> str:
 
 
 def _walk(root: str) -> Iterator[str]:
-    """Names of regular files, found without a look at each; links to folders are not followed.
+    """Names of regular files and of links that lead nowhere; links to folders are not followed.
 
     A folder within that cannot be listed is named itself, with a slash at its end. Raises OSError for the root.
     """
@@ -110,12 +110,17 @@ def _walk(root: str) -> Iterator[str]:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(f"{folder}{entry.name}/")
-                    elif os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file():
+                    elif _leads_to_file(entry.path) if entry.is_symlink() else entry.is_file():
                         yield folder + entry.name
         except OSError:
             if not folder:
                 raise
             yield folder
+
+
+def _leads_to_file(link: str) -> bool:
+    """Whether a link leads to a file, or nowhere, which is told when it is read."""
+    return os.path.isfile(link) or not os.path.exists(link)
 
 
 def _find(url: str) -> list[str]:
