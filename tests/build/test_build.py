@@ -277,6 +277,19 @@ def test_blank_pictures_are_dropped_with_a_reason(tmp_path, cli):
     assert drops["flip/2x2"]["margin below threshold"] >= 1
 
 
+def test_a_picture_without_contours_is_asked_once(tmp_path, cli):
+    (tmp_path / "in").mkdir()
+    for grey in (60, 120, 180):
+        Image.new("L", (200, 160), grey).save(tmp_path / "in" / f"{grey}.png")
+    blocks = np.random.default_rng(1).integers(0, 256, (10, 12, 3), np.uint8)
+    Image.fromarray(blocks.repeat(30, 0).repeat(30, 1)).save(tmp_path / "in" / "blocks.png")
+    text = f'sources = ["{tmp_path}/in"]\nn = 6\nsplits = {{ train = 1.0 }}\n[[tasks]]\ntask = "shuffle"\nvariant = "1x3"'
+    done = cli("build", "--recipe", recipe_file(tmp_path, text), "--out", tmp_path / "out", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    drops = json.loads((tmp_path / "out" / "manifest.json").read_text())["drops"]
+    assert drops["shuffle/1x3"]["a patch without contours"] == 3
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

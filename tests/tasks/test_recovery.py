@@ -1,6 +1,7 @@
 """Answers recovered from what is shown, in ways that share no code with the tasks."""
 
 import io
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -82,12 +83,37 @@ def test_flip(scenes):
 
 @pytest.mark.parametrize("name", ["shuffle", "flip"])
 def test_strict_asks_nothing_of_a_picture_with_an_empty_quarter(name, noise):
-    checks = noise[:12, :16].repeat(8, axis=0).repeat(8, axis=1)
-    checks[:48, :64] = 90 + np.arange(64, dtype=np.uint8)[:, None] // 16
+    checks = noise[:12, :16].repeat(16, axis=0).repeat(16, axis=1)
+    checks[:96, :128] = 90 + np.arange(128, dtype=np.uint8)[:, None] // 32
     draws = [draw_row(Scene(checks), make_task(name, "2x2", "strict"), "strict", 0, "test", k) for k in range(6)]
-    assert set(draws) == {Drop("a patch without contours")}
+    assert set(draws) == {Drop("a patch without contours", final=True)}
     published = [draw_row(Scene(checks), make_task(name, "2x2", "paper"), "paper", 0, "test", k) for k in range(6)]
     assert any(not isinstance(row, Drop) for row in published)
+
+
+@pytest.mark.parametrize("profile", ["paper", "strict"])
+@pytest.mark.parametrize("name", ["shuffle", "flip"])
+def test_numbers_hide_little_of_small_patches(name, profile):
+    for variant, side in itertools.product(TASKS[name].variants, (64, 80, 98, 112, 130, 160)):
+        task = make_task(name, variant, profile)
+        rng = np.random.default_rng(side)
+        scene = Scene(rng.integers(0, 256, (side, side * 4 // 3, 3), dtype=np.uint8))
+        for params in filter(lambda drawn: not isinstance(drawn, Drop), (task.draw(scene, rng) for _ in range(4))):
+            boxes, shown = task.boxes(params), task.render(scene, params)[0]
+            bare = task.cut(scene, params)
+            for left, top, right, bottom in boxes:
+                patch = shown[top:bottom, left:right]
+                unlike = [np.any(patch != form, axis=2).mean() for form in forms_of(bare, name, variant)]
+                assert min(unlike) < 0.2 or np.mean(patch == 255) > 0.5, (variant, side)
+
+
+def forms_of(patches, name, variant):
+    """The patches, and what a flip may have made of each."""
+    if name == "shuffle":
+        return patches
+    if variant.endswith("turned"):
+        return [np.rot90(patch, turns) for patch in patches for turns in range(4)]
+    return [form for patch in patches for form in (patch, patch[::-1], patch[:, ::-1])]
 
 
 def test_crop(scenes):
@@ -208,7 +234,7 @@ def test_distance(profile, depth_scenes):
 
 def test_relative_depth_gives_no_distance(rooms):
     drop = draw_row(replace(rooms[0], depth_unit="relative"), make_task("distance", "pairs", "paper"), "paper", 0, "test", 0)
-    assert drop == Drop("depth not in metres")
+    assert drop == Drop("depth not in metres", final=True)
 
 
 def test_noise_is_that_of_a_kinect():

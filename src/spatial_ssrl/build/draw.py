@@ -60,10 +60,14 @@ def _draw(scene: Scene, task: Task[Any], rng: np.random.Generator) -> tuple[Para
         params = task.draw(scene, rng)
         if isinstance(params, Drop):
             drop = params
+            if drop.final:
+                break
         elif (margin := task.margin(scene, params)).value < margin.threshold:
             drop = Drop("margin below threshold")
-        elif balanced and luck * (task.cue(scene, params) / task.max_lift) ** task.thinning > 1:
+        elif balanced and (excess := luck * (task.cue(scene, params) / task.max_lift) ** task.thinning) > 1:
             drop = Drop("given away by a cue")
+            if excess > task.hopeless:
+                break
         else:
             return params, margin
     return drop

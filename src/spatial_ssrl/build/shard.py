@@ -99,7 +99,7 @@ class Shard:
                 row = draw_row(scene, self.tasks[entry], recipe.profile, recipe.seed, split, k)
                 if isinstance(row, Drop):
                     self.account.drops[entry.name, row.reason] += 1
-                    self.failures[ref, entry] += 1
+                    self.failures[ref, entry] += PATIENCE if row.final else 1
                     continue
                 self.failures[ref, entry] = 0
                 self.missing[split, entry] -= 1

@@ -29,7 +29,7 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
         "shuffle/2x2": {"disguise": _CLOSER, "max_lift": 0.8},
         "crop": {
             "hole": 0.35,
-            "inset": 0.5,
+            "inset": 0.6,
             "view": (0.62, 0.72),
             "zoom": 0.9,
             "equalise": 1.0,
@@ -62,7 +62,7 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
             "redraws": 6,
         },
         "position/single": None,
-        "distance": {"guard": 1.3, "spread": (0.7, 0.3), "redraws": 6, "max_lift": 0.6},
+        "distance": {"compared": 240, "guard": 1.3, "spread": (0.7, 0.3), "redraws": 6, "max_lift": 0.6},
         "flip": {"disguise": _CLOSER, "min_contour": 20.0, "min_asymmetry": 40.0, "redraws": 4, "max_lift": 0.65},
         "flip/2x2-turned": {"disguise": _APART, "max_lift": 0.8},
     },

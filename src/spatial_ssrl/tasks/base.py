@@ -22,6 +22,8 @@ class Drop:
     """A draw that gives no row, with the reason by which it is counted."""
 
     reason: str
+    final: bool = False
+    """Other draws from the same scene would hardly fare better."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Task(ABC, Generic[P]):
     needs_depth: ClassVar[bool] = False
     thinning: ClassVar[float] = 2.0
     """A draw whose cue is above max_lift is kept with probability (max_lift / cue) to this power."""
+    hopeless: ClassVar[float] = math.inf
+    """A scene whose draw would have been kept were its luck so many times greater is not drawn from again."""
     few_puzzles: ClassVar[bool] = False
     """A scene gives so few different puzzles that two draws may be the same one."""
     variants: ClassVar[dict[str, int]]

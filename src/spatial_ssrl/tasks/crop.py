@@ -108,18 +108,26 @@ class Crop(Task[CropParams]):
         return frame, hole, cuts
 
     def _choose(self, scene: Scene, frame: Box, hole: Box, rng: np.random.Generator) -> list[Box]:
-        """The true part and another, each twice, where these are the two of the pool that the cues believe most.
+        """The true part and the one that the cues rank next above or below it, as drawn before, each twice.
 
-        Nothing in the choice depends on which part is the true one: a distractor picked for its likeness to it would
-        give it away. Parts that look like their mirror image are left out.
+        Seen from either of the two, the other is as likely to be the true one, but for how likely the cues' first ranks
+        are true. A distractor picked for its likeness to the true part would give it away. Parts that look like their
+        mirror image are left out.
         """
-        boxes = self.draw_pool(scene.size, frame, hole, rng)
+        boxes, below = self.draw_pool(scene.size, frame, hole, rng), rng.random() < 0.5
         parts = self.parts(scene, hole, boxes, CUE_SIDE)
         fits = scores(*self.candidates(scene, frame, hole, parts), GRID, "crop pool")
-        lopsided = [i for i in map(int, np.argsort(-fits)) if difference(parts[i], parts[i][:, ::-1]) >= self.min_difference]
-        first, *others = lopsided or [-1]
-        second = next((i for i in others if difference(parts[i], parts[first]) >= self.min_difference), -1)
-        return [boxes[i] for i in (0, 0, first + second, first + second)] if 0 in (first, second) else []
+        ranked = list(map(int, np.argsort(-fits)))
+        place = ranked.index(0)
+        beside = ranked[place + 1 :] if below else ranked[:place][::-1]
+        other = next((i for i in beside if self._is_lopsided(parts[i])), 0)
+        if not self._is_lopsided(parts[0]) or difference(parts[0], parts[other]) < self.min_difference:
+            return []
+        return [boxes[0], boxes[0], boxes[other], boxes[other]]
+
+    def _is_lopsided(self, part: RGB) -> bool:
+        """Whether a part is told from its mirror image."""
+        return difference(part, part[:, ::-1]) >= self.min_difference
 
     def draw_pool(self, size: tuple[int, int], frame: Box, hole: Box, rng: np.random.Generator) -> list[Box]:
         """What the true option shows, and up to POOL boxes of about that size outside the frame."""

@@ -14,7 +14,7 @@ from importlib.resources import files
 from itertools import combinations, permutations
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int
 
 CUE_SIDE = 48
 """Side, in pixels, of a tile."""
@@ -22,6 +22,8 @@ GAPS = (0, 3, 9, 14)
 """Widths of what may be missing between two tiles, in pixels of a tile, over which each goes on along its slope."""
 DEPTHS = (2, 4, 10)
 """Depths, in pixels of a tile, of the strips whose profiles are correlated."""
+STRIPS = np.array([[(a <= k < b) / (b - a) for k in range(10)] for a, b in ((0, 2), (2, 5), (0, 4), (0, 10))], np.float32)
+"""Weights of the pixels from a border inwards: the border, what follows it, and strips of the other DEPTHS."""
 SHIFTS = range(-4, 5)
 """Shifts along a seam, in pixels of a tile, at which profiles are correlated."""
 SMOOTH = 14
@@ -63,7 +65,7 @@ PLAIN = (
 FEATURES = (*PLAIN, *(f"{name}, off the mean" for name in PLAIN))
 
 Tiles = Float32[np.ndarray, "t 3 s s"]
-"""Channels first; of tiles at a seam, axis 2 runs away from it and axis 3 along it."""
+"""Channels first."""
 Pairs = Int[np.ndarray, "m"]
 """Indices of the first, or of the second, tiles of pairs."""
 Candidates = Int[np.ndarray, "c p"]
@@ -107,44 +109,40 @@ def _exchange(order: tuple[int, ...], i: int, j: int) -> tuple[int, ...]:
 def features(tiles: Sequence[np.ndarray], candidates: Candidates, grid: tuple[int, int]) -> Float[np.ndarray, "c f"]:
     """The FEATURES of every candidate."""
     raw = np.array(tiles, dtype=np.float32).transpose(0, 3, 1, 2).copy()
-    raw = (raw - raw.mean()) / (raw.std() + 1)
-    even = (raw - raw.mean(axis=(2, 3), keepdims=True)) / (raw.std(axis=(2, 3), keepdims=True) + 0.08)
+    raw -= raw.mean()
+    raw /= raw.std() + 1
     looks = _statistics(raw)
-    seams: Float[np.ndarray, "c f"] = np.zeros((len(candidates), 2 * len(SEAMS)))
-    places = np.arange(grid[0] * grid[1]).reshape(grid)
-    for axis, first, second in ((3, places[:, :-1], places[:, 1:]), (2, places[:-1], places[1:])):
-        if first.size:
-            borders, evened = (_Borders.at(np.moveaxis(picture, axis, 2).copy()) for picture in (raw, even))
-            seams += _seams(borders, evened, looks, candidates[:, first.ravel()], candidates[:, second.ravel()])
-    plain = np.concatenate([seams, _layout(looks, candidates, grid), _odd(looks, candidates)], axis=1)
-    return np.concatenate([plain, np.abs(plain - plain.mean(axis=0))], axis=1)
-
-
-@dataclass(frozen=True)
-class _Borders:
-    """Tiles seen from a border that others may follow, and from the opposite one that may follow others."""
-
-    end: Tiles
-    start: Tiles
-
-    @classmethod
-    def at(cls, tiles: Tiles) -> "_Borders":
-        """Borders along the last axis, where axis 2 runs from the start to the end."""
-        return cls(tiles[:, :, ::-1], tiles)
+    plain = [_seams(raw, looks, candidates, grid), _layout(looks, candidates, grid), _odd(looks, candidates)]
+    found = np.concatenate(plain, axis=1)
+    return np.concatenate([found, np.abs(found - found.mean(axis=0))], axis=1)
 
 
 def _seams(
-    raw: _Borders, even: _Borders, looks: Float32[np.ndarray, "t k"], left: Candidates, right: Candidates
+    raw: Tiles, looks: Float32[np.ndarray, "t k"], candidates: Candidates, grid: tuple[int, int]
 ) -> Float[np.ndarray, "c f"]:
-    """SEAMS and their rivals, summed over pairs of tiles side by side."""
-    used = np.zeros((len(looks) + 1, len(looks) + 1), bool)  # a last row and column for what is unknown
+    """SEAMS and their rivals, summed over the pairs of tiles side by side and one above the other."""
+    places = np.arange(grid[0] * grid[1]).reshape(grid)
+    ways = [(3, places[:, :-1].ravel(), places[:, 1:].ravel()), (2, places[:-1].ravel(), places[1:].ravel())]
+    ways = [way for way in ways if way[1].size]
+    used = [_used(candidates[:, first], candidates[:, second], len(raw)) for _, first, second in ways]
+    pairs = [np.nonzero(each) for each in used]
+    i, j = (np.concatenate([pair[end] + k * len(raw) for k, pair in enumerate(pairs)]) for end in (0, 1))
+    borders = _Borders.along(raw, [axis for axis, _, _ in ways])
+    costs = _costs(borders, np.tile(looks[:, :COMPARED], (len(ways), 1)), i, j)
+    total: Float[np.ndarray, "c f"] = np.zeros((len(candidates), 2 * len(SEAMS)))
+    for (_, first, second), (i, j), some in zip(ways, pairs, np.split(costs, [len(pairs[0][0])]), strict=False):
+        table = np.zeros((*used[0].shape, 2 * len(SEAMS)), np.float32)
+        table[i, j] = np.concatenate([some, _rivals(some, i, j, len(table))], axis=1)
+        total += table[candidates[:, first], candidates[:, second]].sum(axis=1)
+    return total
+
+
+def _used(left: Candidates, right: Candidates, tiles: int) -> Bool[np.ndarray, "t t"]:
+    """Which pairs of tiles some candidate has side by side; a last row and column stand for what is unknown."""
+    used = np.zeros((tiles + 1, tiles + 1), bool)
     used[left, right] = True
     used[-1], used[:, -1] = False, False
-    i, j = np.nonzero(used)
-    costs = _costs(raw, even, looks, i, j)
-    table = np.zeros((*used.shape, 2 * len(SEAMS)), np.float32)
-    table[i, j] = np.concatenate([costs, _rivals(costs, i, j, len(used))], axis=1)
-    return table[left, right].sum(axis=1)
+    return used
 
 
 def _rivals(costs: Float32[np.ndarray, "m f"], i: Pairs, j: Pairs, tiles: int) -> Float32[np.ndarray, "m f"]:
@@ -156,72 +154,82 @@ def _rivals(costs: Float32[np.ndarray, "m f"], i: Pairs, j: Pairs, tiles: int) -
     return -np.log(both + 1e-9)
 
 
-def _costs(
-    raw: _Borders, even: _Borders, looks: Float32[np.ndarray, "t k"], i: Pairs, j: Pairs
-) -> Float32[np.ndarray, "m f"]:
-    """SEAMS of tile i with tile j to its right."""
-    found = []
-    for picture in (raw, even):
-        (ends, slopes), (starts, rises) = _edge(picture.end), _edge(picture.start)
-        step, slope = ends[i] - starts[j], slopes[i] - rises[j]
-        found += [_size(step + slope * np.float32(gap / 2)) for gap in GAPS]
-        found += [_size(_smooth(step, SMOOTH))]
-    right, left = _profiles(even.end), _profiles(even.start)
-    grey = right.mean(axis=2), left.mean(axis=2)
-    found += [*_unlike(*grey, i, j), *_unlike(_steps(grey[0]), _steps(grey[1]), i, j)]
-    found += [_unlike(right[0].swapaxes(0, 1), left[0].swapaxes(0, 1), i, j).mean(axis=0)]
-    found += _bends(_contours(even.end)[i], _contours(even.start)[j])
-    found += [np.log1p(_surprise(raw.end, raw.start, i, j) + _surprise(raw.start, raw.end, j, i))]
-    zones = np.abs(_zone(raw.end)[i] - _zone(raw.start)[j])
-    return np.concatenate([np.stack(found, axis=1), zones, np.abs(looks[i, :COMPARED] - looks[j, :COMPARED])], axis=1)
+@dataclass(frozen=True)
+class _Borders:
+    """The ends of n tiles, where others may follow, and their starts, seen along one axis or along both in turn."""
+
+    raw: Float32[np.ndarray, "2 n 3 d s"]
+    """Pixels inwards, then along the border."""
+    strips: Float32[np.ndarray, "2 2 n 3 k s"]
+    """Profiles of STRIPS as they are, and with the mean and spread of each tile's channels made even."""
+    contours: Float32[np.ndarray, "2 n 2 r"]
+    """Directions of contours along the border, as doubled angles weighted by contrast."""
+
+    @classmethod
+    def along(cls, tiles: Tiles, axes: Sequence[int]) -> "_Borders":
+        raw = np.concatenate([_both_ends(np.moveaxis(tiles, axis, 2), STRIPS.shape[1]) for axis in axes], axis=1)
+        mean, scale = tiles.mean(axis=(2, 3)), 1 / (tiles.std(axis=(2, 3)) + np.float32(0.08))
+        offset, gain = (np.tile(values, (len(axes), 1))[..., None, None] for values in (mean, scale))
+        strips = STRIPS @ raw
+        contours = _contours(np.einsum("tcyx,tc->tyx", tiles, scale / 3), axes)
+        return cls(raw, np.stack([strips, (strips - offset) * gain]), contours)
 
 
-def _edge(tiles: Tiles) -> tuple[Float32[np.ndarray, "t 3 s"], Float32[np.ndarray, "t 3 s"]]:
-    """What lies along the border of each tile, and its slope outwards."""
-    border = tiles[:, :, :2].mean(axis=2)
-    return border, (border - tiles[:, :, 2:5].mean(axis=2)) / np.float32(2.5)
+def _both_ends(values: Float32[np.ndarray, "t k s s"], depth: int) -> Float32[np.ndarray, "2 t k d s"]:
+    """What lies up to a depth from the end and from the start of axis 2, from the border inwards."""
+    return np.stack([values[:, :, : -depth - 1 : -1], values[:, :, :depth]])
 
 
-def _profiles(tiles: Tiles) -> Float32[np.ndarray, "d t 3 s"]:
-    """Means of strips of DEPTHS along the border of each tile."""
-    return np.stack([tiles[:, :, :depth].mean(axis=2) for depth in DEPTHS])
+def _contours(grey: Float32[np.ndarray, "t s s"], axes: Sequence[int]) -> Float32[np.ndarray, "2 n 2 r"]:
+    down, across = np.gradient(grey, axis=(1, 2))
+    tensor = np.stack([across**2 - down**2, 2 * across * down], axis=1)
+    ends = [_both_ends(np.moveaxis(tensor, axis, 2), REACH).mean(axis=3) for axis in axes]
+    return _smooth(np.concatenate(ends, axis=1), 5)
 
 
-def _zone(tiles: Tiles) -> Float32[np.ndarray, "t 3"]:
-    """Mean, spread and sharpness of what lies along the border of each tile."""
-    zone = tiles[:, :, :ZONE]
-    sharpness = np.log(np.abs(np.diff(zone, axis=3)).mean(axis=(1, 2, 3)) + 0.01)
-    return np.stack([zone.mean(axis=(1, 2, 3)), zone.std(axis=(2, 3)).mean(axis=1), sharpness], axis=1)
+def _costs(borders: _Borders, looks: Float32[np.ndarray, "n k"], i: Pairs, j: Pairs) -> Float32[np.ndarray, "m f"]:
+    """SEAMS of the end of tile i with the start of tile j."""
+    edge, inner = borders.strips[..., 0, :], borders.strips[..., 1, :]
+    slopes = (edge - inner) / np.float32(2.5)
+    step, slope = (values[:, 0, i] - values[:, 1, j] for values in (edge, slopes))
+    sizes = [_size(step + slope * np.float32(gap / 2)) for gap in GAPS] + [_size(_smooth(step, SMOOTH))]
+    even = np.moveaxis(borders.strips[1], 3, 0)
+    grey, colours = even[[0, 2, 3]].mean(axis=3), np.moveaxis(even[0], 2, 0)
+    along, edges = _unlike(np.concatenate([grey, colours]), i, j), _unlike(_steps(grey), i, j)
+    columns = [*np.stack(sizes, axis=1).reshape(-1, len(i)), *along[:3], *edges, along[3:].mean(axis=0)]
+    columns += [*_bends(borders.contours, i, j), np.log1p(_surprise(borders.raw, i, j))]
+    zones = _zones(borders.raw[..., :ZONE, :])
+    differences = [np.abs(zones[0, i] - zones[1, j]), np.abs(looks[i] - looks[j])]
+    return np.concatenate([np.stack(columns, axis=1), *differences], axis=1)
 
 
-def _surprise(a: Tiles, b: Tiles, i: Pairs, j: Pairs) -> Float32[np.ndarray, "m"]:
-    """How unusual the step from a's border to b's is among the steps inside a (Gallagher 2012)."""
-    inside = a[:, :, 0] - a[:, :, 1]
-    mean = inside.mean(axis=2, keepdims=True)
-    spread = (inside - mean) @ (inside - mean).swapaxes(1, 2) / inside.shape[2] + 0.003 * np.eye(3, dtype=np.float32)
-    step = b[j, :, 0] - a[i, :, 0] - mean[i]
-    return (step * (np.linalg.inv(spread)[i] @ step)).sum(axis=(1, 2)) / step.shape[2]
+def _zones(zone: Float32[np.ndarray, "2 n 3 d s"]) -> Float32[np.ndarray, "2 n 3"]:
+    """Mean, spread and sharpness of what lies along the borders."""
+    sharpness = np.log(np.abs(np.diff(zone, axis=4)).mean(axis=(2, 3, 4)) + 0.01)
+    return np.stack([zone.mean(axis=(2, 3, 4)), zone.std(axis=(3, 4)).mean(axis=2), sharpness], axis=2)
 
 
-def _contours(tiles: Tiles) -> Float32[np.ndarray, "t 2 r"]:
-    """Directions of contours along the border of each tile, as doubled angles weighted by contrast."""
-    inwards, along = np.gradient(tiles[:, :, :REACH].mean(axis=1), axis=(1, 2))
-    tensor = np.stack([along**2 - inwards**2, 2 * along * inwards], axis=1).mean(axis=2)
-    return _smooth(tensor, 5)
+def _surprise(raw: Float32[np.ndarray, "2 n 3 d s"], i: Pairs, j: Pairs) -> Float32[np.ndarray, "m"]:
+    """How unusual the step over a seam is among the steps inside either tile (Gallagher 2012)."""
+    inside = raw[:, :, :, 0] - raw[:, :, :, 1]
+    mean = inside.mean(axis=3, keepdims=True)
+    spread = (inside - mean) @ (inside - mean).swapaxes(2, 3) / inside.shape[3] + 0.003 * np.eye(3, dtype=np.float32)
+    inverse, step = np.linalg.inv(spread), raw[1, j, :, 0] - raw[0, i, :, 0]
+    off = np.stack([step - mean[0, i], -step - mean[1, j]])
+    return (off * (np.stack([inverse[0, i], inverse[1, j]]) @ off)).sum(axis=(0, 2, 3)) / step.shape[2]
 
 
-def _bends(a: Float32[np.ndarray, "m 2 r"], b: Float32[np.ndarray, "m 2 r"]) -> list[Float32[np.ndarray, "m"]]:
+def _bends(contours: Float32[np.ndarray, "2 n 2 r"], i: Pairs, j: Pairs) -> list[Float32[np.ndarray, "m"]]:
     """Minus the agreement of contours at a seam with those on its other side, place by place and as a whole."""
-    mirrored = b * np.array([[1], [-1]], np.float32)
-    found = []
-    for x, y in ((a, mirrored), (a.mean(axis=2, keepdims=True), mirrored.mean(axis=2, keepdims=True))):
+    found, whole = [], contours.mean(axis=3, keepdims=True)
+    for x, y in ((contours[0, i], contours[1, j]), (whole[0, i], whole[1, j])):
         sizes = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
         found.append(-(x * y).sum(axis=(1, 2)) / (sizes.sum(axis=1) + 1e-4))
     return found
 
 
-def _size(difference: Float32[np.ndarray, "m 3 s"]) -> Float32[np.ndarray, "m"]:
-    return np.abs(difference).mean(axis=(1, 2))
+def _size(difference: Float32[np.ndarray, "... 3 s"]) -> Float32[np.ndarray, "..."]:
+    return np.abs(difference).mean(axis=(-2, -1))
 
 
 def _smooth(values: Float32[np.ndarray, "... s"], width: int) -> Float32[np.ndarray, "... r"]:
@@ -234,15 +242,15 @@ def _steps(profiles: Float32[np.ndarray, "... s"]) -> Float32[np.ndarray, "... r
     return np.abs(np.diff(_smooth(profiles, 3), axis=-1))
 
 
-def _unlike(
-    a: Float32[np.ndarray, "p t s"], b: Float32[np.ndarray, "p t s"], i: Pairs, j: Pairs
-) -> Float32[np.ndarray, "p m"]:
-    """Minus the highest correlation of profiles of tiles i and j, shifted along each other by a few pixels."""
-    reach, length = max(SHIFTS), a.shape[-1]
-    shifted = np.stack([b[..., reach + shift : length - reach + shift] for shift in SHIFTS])
-    window, shifted = _centred(a[..., reach : length - reach]), _centred(shifted)
-    norm = np.sqrt((window**2).sum(axis=-1)[..., None] * (shifted**2).sum(axis=-1)[..., None, :])
-    return -(window @ shifted.swapaxes(-1, -2) / (norm + np.float32(0.05))).max(axis=0)[:, i, j]
+def _unlike(profiles: Float32[np.ndarray, "p 2 n s"], i: Pairs, j: Pairs) -> Float32[np.ndarray, "p m"]:
+    """Minus the highest correlation of profiles at the ends i and the starts j, shifted along each other by a few pixels."""
+    length = profiles.shape[3] - 2 * max(SHIFTS)
+    window = _centred(profiles[:, 0, :, max(SHIFTS) : -max(SHIFTS)])
+    shifted = np.lib.stride_tricks.sliding_window_view(profiles[:, 1], length, axis=2)
+    squares = np.maximum((shifted**2).sum(axis=3) - shifted.sum(axis=3) ** 2 / length, 0)
+    norm = np.sqrt((window**2).sum(axis=2)[:, i, None] * squares[:, j])
+    dots = (shifted[:, j] @ window[:, i, :, None])[..., 0]
+    return -(dots / (norm + np.float32(0.05))).max(axis=2)
 
 
 def _centred(profiles: Float32[np.ndarray, "... s"]) -> Float32[np.ndarray, "... s"]:

@@ -23,8 +23,6 @@ from spatial_ssrl.tasks.noise import noise_of
 from spatial_ssrl.tasks.regions import apart, find_regions, flat_places, sample, sizes
 
 CANDIDATES = 160
-PAIRS = 240
-"""Pairs of points that are compared with each other."""
 CLOSE = 0.2
 """How far a difference may be from the drawn one, as a share of the largest that is drawn."""
 CHOICES = ("1 and 2", "3 and 4")
@@ -65,6 +63,8 @@ class Distance(Task[DistanceParams]):
     """Smallest allowed ratio of the two distances."""
     min_sigmas: float = 4.0
     """Smallest allowed difference of the two distances, in standard deviations of the noise of both."""
+    compared: int = 60
+    """Pairs of points, of which two are chosen."""
     spread: tuple[float, float] | None = None
     """Where given, the logarithm of the ratio of lengths in the picture, and the difference in height as a share of
     the picture's height, are drawn up to these sizes, either sign as often; the scene must offer all four signs."""
@@ -86,10 +86,10 @@ class Distance(Task[DistanceParams]):
         if isinstance(regions, Drop):
             return regions
         if scene.depth_unit != "metre":
-            return Drop("depth not in metres")
+            return Drop("depth not in metres", final=True)
         places = regions.positions(sample(rng, flat_places(regions, self.max_range), CANDIDATES))
         spacing = mark_spacing(half, badge)
-        two = self._draw_two(scene, _draw_pairs(scene, places, spacing, rng), spacing, rng)
+        two = self._draw_two(scene, _draw_pairs(scene, places, spacing, self.compared, rng), spacing, rng)
         if two is None:
             return Drop("no two pairs of clearly different lengths")
         first, ends = int(rng.integers(2)), np.stack([rng.permutation(pair) for pair in two])
@@ -151,10 +151,10 @@ class Distance(Task[DistanceParams]):
         return Letter(len(CHOICES))
 
 
-def _draw_pairs(scene: Scene, places: Int[np.ndarray, "n 2"], spacing: int, rng: np.random.Generator) -> Pairs:
+def _draw_pairs(scene: Scene, places: Int[np.ndarray, "n 2"], spacing: int, count: int, rng: np.random.Generator) -> Pairs:
     """A sample of the pairs of places whose marks hide nothing of each other."""
     found = np.argwhere(np.triu(apart(places, spacing)))
-    return _measure(scene, places[rng.permutation(found)[:PAIRS]])
+    return _measure(scene, places[rng.permutation(found)[:count]])
 
 
 def _measure(scene: Scene, ends: Int[np.ndarray, "n 2 2"]) -> Pairs:

@@ -5,21 +5,24 @@ show the picture's equal cells edge to edge; a disguise shows a part of each cel
 that borders and colours no longer tell which patches belonged together.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
 from spatial_ssrl.scene import RGB, Box, Scene
 from spatial_ssrl.tasks.base import Drop, Params, Task
 from spatial_ssrl.tasks.cues import CUE_SIDE, Candidates, truth_probability
-from spatial_ssrl.tasks.grid import THUMBNAIL, cells, contour, equalise, join, slots
+from spatial_ssrl.tasks.grid import THUMBNAIL, cells, equalise, join, slots, weakest_contour
 from spatial_ssrl.tasks.marks import label_boxes
 
 SMALLEST_PATCH = 12
 """Shortest side in pixels of a patch that can carry a number."""
+SMALLEST_AREA = 36 * 36
+"""Area in pixels of a patch of which the smallest number hides little."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class PatchTask(Task[P]):
     min_contour: float = 0.0
     """What the clearest contours of each patch must reach, in grey levels, for an eye to have something to go by."""
 
+    hopeless: ClassVar[float] = 16.0
+
     @property
     @abstractmethod
     def grid(self) -> tuple[int, int]:
@@ -88,10 +93,11 @@ class PatchTask(Task[P]):
     def draw_cuts(self, scene: Scene, frame: Box, rng: np.random.Generator) -> tuple[Box, ...] | Drop:
         """What each patch shows of a frame of the picture."""
         cuts = tuple(self.disguise.cut(frame, cell, rng) for cell in cells(frame, *self.grid))
-        if min(min(right - left, bottom - top) for left, top, right, bottom in cuts) < SMALLEST_PATCH:
-            return Drop("patches too small for their numbers")
-        if self.min_contour and min(contour(scene.thumbnail(box, CUE_SIDE)) for box in cuts) < self.min_contour:
-            return Drop("a patch without contours")
+        sides = [(right - left, bottom - top) for left, top, right, bottom in cuts]
+        if min(map(min, sides)) < SMALLEST_PATCH or min(map(math.prod, sides)) < SMALLEST_AREA:
+            return Drop("patches too small for their numbers", final=True)
+        if self.min_contour and weakest_contour([scene.thumbnail(box, CUE_SIDE) for box in cuts]) < self.min_contour:
+            return Drop("a patch without contours", final=frame == (0, 0, *scene.size))
         return cuts
 
     def cut(self, scene: Scene, params: P) -> list[RGB]:

@@ -71,12 +71,12 @@ def find_regions(scene: Scene, half: int, badge: int) -> Regions | Drop:
     assert depth is not None
     limits = depth_range(depth)
     if limits is None:
-        return Drop("no depth range")
+        return Drop("no depth range", final=True)
     stride, strides = _lattice(2 * half + 1)
     margin, reach = mark_reach(half, badge), stride * strides // 2
     inner = depth[(edge := slice(margin - reach, stride * strides - reach - 1 - margin)), edge]
     if min(inner.shape) < stride * strides:
-        return Drop("picture too small for marks")
+        return Drop("picture too small for marks", final=True)
     nearest, farthest = (normalise(_slide(extreme, inner, stride, strides), *limits) for extreme in (np.minimum, np.maximum))
     return Regions(limits, margin, stride, nearest, farthest)
 
