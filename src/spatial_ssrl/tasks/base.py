@@ -71,7 +71,7 @@ class Task(ABC, Generic[P]):
     thinning: ClassVar[float] = 2.0
     """A draw whose cue is above max_lift is kept with probability (max_lift / cue) to this power."""
     hopeless: ClassVar[float] = math.inf
-    """A scene whose draw would have been kept were its luck so many times greater is not drawn from again."""
+    """A draw that misses its luck by more than this factor is the last one of its row: the next would fare no better."""
     few_puzzles: ClassVar[bool] = False
     """A scene gives so few different puzzles that two draws may be the same one."""
     variants: ClassVar[dict[str, int]]

@@ -115,15 +115,16 @@ class Crop(Task[CropParams]):
         mirror image are left out.
         """
         boxes, below = self.draw_pool(scene.size, frame, hole, rng), rng.random() < 0.5
+        if not self._is_lopsided(self.parts(scene, hole, boxes[:1], CUE_SIDE)[0]):
+            return []
         parts = self.parts(scene, hole, boxes, CUE_SIDE)
         fits = scores(*self.candidates(scene, frame, hole, parts), GRID, "crop pool")
         ranked = list(map(int, np.argsort(-fits)))
         place = ranked.index(0)
         beside = ranked[place + 1 :] if below else ranked[:place][::-1]
         other = next((i for i in beside if self._is_lopsided(parts[i])), 0)
-        if not self._is_lopsided(parts[0]) or difference(parts[0], parts[other]) < self.min_difference:
-            return []
-        return [boxes[0], boxes[0], boxes[other], boxes[other]]
+        alike = difference(parts[0], parts[other]) < self.min_difference
+        return [] if alike else [boxes[0], boxes[0], boxes[other], boxes[other]]
 
     def _is_lopsided(self, part: RGB) -> bool:
         """Whether a part is told from its mirror image."""
