@@ -25,8 +25,9 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
     "strict": {
         "shuffle": {"disguise": _APART, "min_contour": 20.0, "min_difference": 30.0, "redraws": 4, "max_lift": 1.0},
         "shuffle/3x3": {"disguise": replace(_APART, erosion=0.05), "min_difference": 15.0},
-        "shuffle/3x1": {"max_lift": 0.8},
-        "shuffle/2x2": {"disguise": _CLOSER, "max_lift": 0.8},
+        "shuffle/1x3": {"max_lift": 0.7},
+        "shuffle/3x1": {"max_lift": 0.6},
+        "shuffle/2x2": {"disguise": _CLOSER, "max_lift": 0.6},
         "crop": {
             "hole": 0.35,
             "inset": 0.6,
@@ -36,7 +37,7 @@ PROFILES: dict[str, dict[str, dict[str, Any] | None]] = {
             "min_difference": 35.0,
             "detail": 48,
             "redraws": 2,
-            "max_lift": 1.5,
+            "max_lift": 1.1,
         },
         "depth": {
             "max_range": 0.15,
