@@ -1,6 +1,7 @@
 """What every task promises. A new line in TASKS inherits all of it."""
 
 import json
+import math
 from collections import Counter
 from dataclasses import replace
 from functools import lru_cache
@@ -14,6 +15,7 @@ from spatial_ssrl.reward import score
 from spatial_ssrl.rng import generator
 from spatial_ssrl.scene import MIN_SIDE, Scene, decode_rgb
 from spatial_ssrl.tasks import PROFILES, TASKS, Drop, make_task, offered
+from spatial_ssrl.tasks.shuffle import Shuffle
 
 ALL = [(name, variant, profile) for profile in PROFILES for name in TASKS for variant in offered(name, profile)]
 MOST_ASKED = 5000
@@ -153,3 +155,20 @@ def test_depth_without_readings_gives_a_reason(task):
     for depth in (np.full((120, 160), np.nan, np.float32), np.ones((120, 160), np.float32)):
         drop = draw_row(Scene(rgb, depth), task, "paper", 0, "train", 0)
         assert drop == Drop("no depth range", final=True)
+
+
+@pytest.mark.parametrize(("patience", "draws"), [(Shuffle.hopeless, 1), (math.inf, 5)])
+def test_a_draw_that_is_far_too_likely_is_the_last_one(noise, patience, draws):
+    drawn = []
+
+    class Watched(Shuffle):
+        hopeless = patience
+
+        def draw(self, scene, rng):
+            drawn.append(super().draw(scene, rng))
+            return drawn[-1]
+
+    task = replace(Watched(**vars(make_task("shuffle", "1x3", "strict"))), max_lift=1e-9, min_difference=0.0)
+    row = draw_row(Scene(noise.repeat(4, axis=0).repeat(4, axis=1)), task, "strict", 0, "train", 0)
+    assert row == Drop("given away by a cue")
+    assert len(drawn) == draws

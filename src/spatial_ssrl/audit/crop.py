@@ -21,7 +21,7 @@ BLACK = 24
 """Grey level up to which a pixel counts as painted black, after JPEG."""
 SMALLEST_HOLE = 8
 """Side, in pairs of pixels, of the smallest black square that is taken for the hole."""
-INSETS = (1.0, 0.8, 0.64)
+INSETS = (1.0, 0.8, 0.64, 0.57)
 """Shares of the hole's side that options are assumed to show."""
 OPPOSITE = {"left": "right", "top": "bottom", "right": "left", "bottom": "top"}
 ICON = 48

@@ -56,11 +56,11 @@ def _draw(scene: Scene, task: Task[Any], rng: np.random.Generator) -> tuple[Para
     """
     drop, balanced = Drop("never drawn"), task.max_lift < math.inf
     luck = 1.0 - rng.random() if balanced else 0.0
-    for _ in range(1 + task.redraws):
+    for redraw in range(1 + task.redraws):
         params = task.draw(scene, rng)
         if isinstance(params, Drop):
-            drop = params
-            if drop.final:
+            drop = replace(params, final=params.final and not redraw)
+            if params.final:
                 break
         elif (margin := task.margin(scene, params)).value < margin.threshold:
             drop = Drop("margin below threshold")

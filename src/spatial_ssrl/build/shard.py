@@ -16,7 +16,7 @@ from spatial_ssrl.tasks import Drop, make_task
 
 NO_SPLIT = ""
 PATIENCE = 4
-"""A scene that failed a variant this many times in a row is not asked for it again."""
+"""A scene that failed a variant this many times in a row is not asked for it again; a final drop counts as all of them."""
 
 
 @dataclass

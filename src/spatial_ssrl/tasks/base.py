@@ -71,9 +71,7 @@ class Task(ABC, Generic[P]):
     thinning: ClassVar[float] = 2.0
     """A draw whose cue is above max_lift is kept with probability (max_lift / cue) to this power."""
     hopeless: ClassVar[float] = math.inf
-    """A draw that misses its luck by more than this factor is the last one of its row: the next would fare no better."""
-    few_puzzles: ClassVar[bool] = False
-    """A scene gives so few different puzzles that two draws may be the same one."""
+    """A draw whose probability of being kept is this many times too low is the last one of its row: few others would do."""
     variants: ClassVar[dict[str, int]]
     """Variant names and their levels of difficulty, from 1."""
     params: ClassVar[type[Params]]
@@ -82,6 +80,11 @@ class Task(ABC, Generic[P]):
     @property
     def level(self) -> int:
         return self.variants[self.variant]
+
+    @property
+    def few_puzzles(self) -> bool:
+        """Whether a scene gives so few different puzzles that two draws may be the same one."""
+        return False
 
     @abstractmethod
     def draw(self, scene: Scene, rng: np.random.Generator) -> P | Drop:

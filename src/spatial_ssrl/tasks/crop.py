@@ -110,21 +110,22 @@ class Crop(Task[CropParams]):
     def _choose(self, scene: Scene, frame: Box, hole: Box, rng: np.random.Generator) -> list[Box]:
         """The true part and the one that the cues rank next above or below it, as drawn before, each twice.
 
-        Seen from either of the two, the other is as likely to be the true one, but for how likely the cues' first ranks
-        are true. A distractor picked for its likeness to the true part would give it away. Parts that look like their
-        mirror image are left out.
+        Two neighbours in rank are drawn with one probability from either, so that their rank tells as much as it does
+        anyway, and no more. A distractor picked for its likeness to the true part would give it away. Parts that look
+        like their mirror image are left out.
         """
         boxes, below = self.draw_pool(scene.size, frame, hole, rng), rng.random() < 0.5
         if not self._is_lopsided(self.parts(scene, hole, boxes[:1], CUE_SIDE)[0]):
             return []
         parts = self.parts(scene, hole, boxes, CUE_SIDE)
         fits = scores(*self.candidates(scene, frame, hole, parts), GRID, "crop pool")
-        ranked = list(map(int, np.argsort(-fits)))
+        ranked = list(map(int, np.argsort(-fits, kind="stable")))
         place = ranked.index(0)
         beside = ranked[place + 1 :] if below else ranked[:place][::-1]
-        other = next((i for i in beside if self._is_lopsided(parts[i])), 0)
-        alike = difference(parts[0], parts[other]) < self.min_difference
-        return [] if alike else [boxes[0], boxes[0], boxes[other], boxes[other]]
+        other = next((i for i in beside if self._is_lopsided(parts[i])), None)
+        if other is None or difference(parts[0], parts[other]) < self.min_difference:
+            return []
+        return [boxes[0], boxes[0], boxes[other], boxes[other]]
 
     def _is_lopsided(self, part: RGB) -> bool:
         """Whether a part is told from its mirror image."""

@@ -22,8 +22,10 @@ GAPS = (0, 3, 9, 14)
 """Widths of what may be missing between two tiles, in pixels of a tile, over which each goes on along its slope."""
 DEPTHS = (2, 4, 10)
 """Depths, in pixels of a tile, of the strips whose profiles are correlated."""
-STRIPS = np.array([[(a <= k < b) / (b - a) for k in range(10)] for a, b in ((0, 2), (2, 5), (0, 4), (0, 10))], np.float32)
-"""Weights of the pixels from a border inwards: the border, what follows it, and strips of the other DEPTHS."""
+STRIPS = np.array(
+    [[(a <= k < b) / (b - a) for k in range(DEPTHS[-1])] for a, b in ((2, 5), *((0, depth) for depth in DEPTHS))], np.float32
+)
+"""Weights of the pixels from a border inwards: what follows it, and strips of DEPTHS, of which the first is the border."""
 SHIFTS = range(-4, 5)
 """Shifts along a seam, in pixels of a tile, at which profiles are correlated."""
 SMOOTH = 14
@@ -130,9 +132,10 @@ def _seams(
     borders = _Borders.along(raw, [axis for axis, _, _ in ways])
     costs = _costs(borders, np.tile(looks[:, :COMPARED], (len(ways), 1)), i, j)
     total: Float[np.ndarray, "c f"] = np.zeros((len(candidates), 2 * len(SEAMS)))
-    for (_, first, second), (i, j), some in zip(ways, pairs, np.split(costs, [len(pairs[0][0])]), strict=False):
+    ends = np.cumsum([len(left) for left, _ in pairs])
+    for (_, first, second), (left, right), some in zip(ways, pairs, np.split(costs, ends[:-1]), strict=True):
         table = np.zeros((*used[0].shape, 2 * len(SEAMS)), np.float32)
-        table[i, j] = np.concatenate([some, _rivals(some, i, j, len(table))], axis=1)
+        table[left, right] = np.concatenate([some, _rivals(some, left, right, len(raw))], axis=1)
         total += table[candidates[:, first], candidates[:, second]].sum(axis=1)
     return total
 
@@ -181,6 +184,7 @@ def _both_ends(values: Float32[np.ndarray, "t k s s"], depth: int) -> Float32[np
 
 
 def _contours(grey: Float32[np.ndarray, "t s s"], axes: Sequence[int]) -> Float32[np.ndarray, "2 n 2 r"]:
+    """Directions in the picture, so that those on both sides of a seam agree, along the ends and starts of each axis."""
     down, across = np.gradient(grey, axis=(1, 2))
     tensor = np.stack([across**2 - down**2, 2 * across * down], axis=1)
     ends = [_both_ends(np.moveaxis(tensor, axis, 2), REACH).mean(axis=3) for axis in axes]
@@ -189,12 +193,12 @@ def _contours(grey: Float32[np.ndarray, "t s s"], axes: Sequence[int]) -> Float3
 
 def _costs(borders: _Borders, looks: Float32[np.ndarray, "n k"], i: Pairs, j: Pairs) -> Float32[np.ndarray, "m f"]:
     """SEAMS of the end of tile i with the start of tile j."""
-    edge, inner = borders.strips[..., 0, :], borders.strips[..., 1, :]
+    inner, edge = borders.strips[..., 0, :], borders.strips[..., 1, :]
     slopes = (edge - inner) / np.float32(2.5)
     step, slope = (values[:, 0, i] - values[:, 1, j] for values in (edge, slopes))
     sizes = [_size(step + slope * np.float32(gap / 2)) for gap in GAPS] + [_size(_smooth(step, SMOOTH))]
     even = np.moveaxis(borders.strips[1], 3, 0)
-    grey, colours = even[[0, 2, 3]].mean(axis=3), np.moveaxis(even[0], 2, 0)
+    grey, colours = even[1:].mean(axis=3), np.moveaxis(even[1], 2, 0)
     along, edges = _unlike(np.concatenate([grey, colours]), i, j), _unlike(_steps(grey), i, j)
     columns = [*np.stack(sizes, axis=1).reshape(-1, len(i)), *along[:3], *edges, along[3:].mean(axis=0)]
     columns += [*_bends(borders.contours, i, j), np.log1p(_surprise(borders.raw, i, j))]

@@ -38,7 +38,6 @@ class Flip(PatchTask[FlipParams]):
     """Smallest allowed difference, in grey levels, between the patch and its changed forms, and among these."""
 
     name: ClassVar[str] = "flip"
-    few_puzzles: ClassVar[bool] = True
     variants: ClassVar[dict[str, int]] = {"2x2": 1, "2x2-turned": 2}
     params: ClassVar[type[Params]] = FlipParams
     wordings: ClassVar[tuple[str, ...]] = (

@@ -72,6 +72,10 @@ class PatchTask(Task[P]):
     hopeless: ClassVar[float] = 16.0
 
     @property
+    def few_puzzles(self) -> bool:
+        return self.disguise.zoom == 1
+
+    @property
     @abstractmethod
     def grid(self) -> tuple[int, int]:
         """Rows and columns."""
@@ -95,7 +99,7 @@ class PatchTask(Task[P]):
         cuts = tuple(self.disguise.cut(frame, cell, rng) for cell in cells(frame, *self.grid))
         sides = [(right - left, bottom - top) for left, top, right, bottom in cuts]
         if min(map(min, sides)) < SMALLEST_PATCH or min(map(math.prod, sides)) < SMALLEST_AREA:
-            return Drop("patches too small for their numbers", final=True)
+            return Drop("patches too small for their numbers")
         if self.min_contour and weakest_contour([scene.thumbnail(box, CUE_SIDE) for box in cuts]) < self.min_contour:
             return Drop("a patch without contours", final=frame == (0, 0, *scene.size))
         return cuts

@@ -39,7 +39,6 @@ class Shuffle(PatchTask[ShuffleParams]):
     """Smallest allowed difference between two visible patches, in grey levels."""
 
     name: ClassVar[str] = "shuffle"
-    few_puzzles: ClassVar[bool] = True
     variants: ClassVar[dict[str, int]] = {"1x3": 1, "3x1": 1, "1x4": 2, "4x1": 2, "2x2": 2, "2x2-masked": 3, "3x3": 4}
     params: ClassVar[type[Params]] = ShuffleParams
     wordings: ClassVar[tuple[str, ...]] = (
