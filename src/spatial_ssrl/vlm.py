@@ -19,6 +19,8 @@ from spatial_ssrl.grammar import FORMAT_INSTRUCTION
 Conversation = list[dict[str, Any]]
 BATCH = 32
 """Rows that are asked at once."""
+VISION_TOKENS = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>")
+"""Tokens of Qwen-VL that stand for images and videos. In a reply, they would ask the model for pixels that do not exist."""
 
 
 def conversation(problem: str, instruction: str = FORMAT_INSTRUCTION) -> Conversation:
@@ -38,9 +40,13 @@ def pictures(row: Mapping[str, Any]) -> list[Image.Image]:
 
 
 def load(
-    path: str | Path, dtype: str | None = None, min_pixels: int | None = None, max_pixels: int | None = None
+    path: str | Path,
+    dtype: str | None = None,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    device: str | None = None,
 ) -> tuple[Any, Any]:
-    """Model and processor of a folder or hub name, padded on the left.
+    """Model and processor of a folder or hub name, padded on the left, on a GPU if there is one, or on `device`.
 
     Weights are bfloat16 on a GPU and float32 on a CPU, unless a dtype is named. Generation needs left
     padding: with right padding Qwen2.5-VL answers wrongly without a warning. Pictures are scaled to
@@ -57,19 +63,47 @@ def load(
         model = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype or ("bfloat16" if gpu else "float32"))
     except (OSError, ValueError) as error:
         raise _no_model(path, error) from None
-    return model.to("cuda" if gpu else "cpu").eval(), processor
+    return model.to(device or ("cuda" if gpu else "cpu")).eval(), processor
 
 
 def load_processor(path: str | Path, min_pixels: int | None = None, max_pixels: int | None = None) -> Any:
-    """The processor alone; see `load`."""
+    """The processor alone; see `load`. Raises TrainingError for limits that exclude each other."""
     prepare_torch()
-    from transformers import AutoProcessor
+    from transformers import AutoImageProcessor, AutoProcessor
 
     limits = {k: v for k, v in (("min_pixels", min_pixels), ("max_pixels", max_pixels)) if v is not None}
     try:
-        return AutoProcessor.from_pretrained(path, padding_side="left", **limits)
+        processor = AutoProcessor.from_pretrained(path, padding_side="left")
+        if limits:
+            # AutoProcessor would give the limits to the video processor too, whose own are of another size
+            processor.image_processor = AutoImageProcessor.from_pretrained(path, **limits)
     except (OSError, ValueError) as error:
         raise _no_model(path, error) from None
+    _check_limits(pixel_limits(processor))
+    return processor
+
+
+def pixel_limits(processor: Any) -> dict[str, int]:
+    """The limits to which a processor scales images: "min_pixels" and "max_pixels"; empty for one that scales otherwise."""
+    size = dict(processor.image_processor.size or {})
+    if not size.get("shortest_edge") or not size.get("longest_edge"):
+        return {}
+    # Qwen-VL's processors call them edges, and mean areas
+    return {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
+
+
+def _check_limits(limits: dict[str, int]) -> None:
+    if limits and limits["min_pixels"] > limits["max_pixels"]:
+        raise TrainingError(
+            f"images are to have at least {limits['min_pixels']} and at most {limits['max_pixels']} pixels;"
+            " set min_pixels and max_pixels so that the first is the smaller one"
+        )
+
+
+def vision_token_ids(processor: Any) -> list[int]:
+    """The ids of the vision tokens that a model must never say; see `VISION_TOKENS`."""
+    vocabulary = processor.tokenizer.get_vocab()
+    return [vocabulary[token] for token in VISION_TOKENS if token in vocabulary]
 
 
 def _no_model(path: str | Path, error: Exception) -> TrainingError:
@@ -88,7 +122,7 @@ def generate(
 ) -> Iterator[str]:
     """Replies to the rows, in order, a batch at a time: greedy at temperature 0, else sampled from torch's generator.
 
-    A model never says an image token: Qwen3-VL cannot go on after one. Raises TrainingError for a processor that pads
+    A model never says a vision token: Qwen3-VL cannot go on after one. Raises TrainingError for a processor that pads
     on the right.
     """
     import torch
@@ -100,7 +134,7 @@ def generate(
         )
 
     how = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {"do_sample": False}
-    media = [i for name in ("image", "video") if (i := getattr(model.config, f"{name}_token_id", None)) is not None]
+    silenced = vision_token_ids(processor)
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
         talks = [conversation(r["problem"], instruction) for r in batch]
@@ -110,7 +144,9 @@ def generate(
             images = [picture for row in images for picture in row] or None
         inputs = processor(text=prompts, images=images, padding=True, return_tensors="pt")
         with torch.no_grad():  # what FSDP gathers in inference mode cannot be trained on afterwards
-            tokens = model.generate(**inputs.to(model.device), max_new_tokens=max_new_tokens, suppress_tokens=media, **how)
+            tokens = model.generate(
+                **inputs.to(model.device), max_new_tokens=max_new_tokens, suppress_tokens=silenced or None, **how
+            )
         replies = tokens[:, inputs["input_ids"].shape[1] :]
         yield from processor.batch_decode(replies, skip_special_tokens=True)
 

@@ -9,6 +9,7 @@ from spatial_ssrl import vlm
 from spatial_ssrl.reward import score
 from spatial_ssrl.train.data import sample_rows
 from spatial_ssrl.train.preset import Preset
+from spatial_ssrl.train.sharding import trained_weights
 
 ACCURACY, UNPARSED = "dev/accuracy", "dev/unparsed"
 
@@ -96,14 +97,3 @@ class Development:
         temporary = self.best.with_suffix(".tmp")
         save_file(trained, temporary)
         temporary.replace(self.best)
-
-
-def trained_weights(trainer: Any) -> dict[str, Any]:
-    """The weights that are trained, on the CPU, whole also where FSDP or ZeRO-3 shard them.
-
-    Every process must call it; only the first one surely gets them.
-    """
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    names = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    whole = trainer.accelerator.get_state_dict(trainer.model_wrapped)
-    return {name: weight.detach().cpu().contiguous() for name, weight in whole.items() if name in names}

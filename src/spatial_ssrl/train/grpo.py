@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from spatial_ssrl import vlm
 from spatial_ssrl.reward import score
 from spatial_ssrl.reward.trl import RewardFunction, reply_text, trl_reward
 from spatial_ssrl.train.data import grpo_dataset
@@ -18,24 +19,32 @@ SAMPLED = 16
 
 
 def grpo_trainer(preset: Preset, args: Any, model: Any, processor: Any, rows: Any) -> Any:
-    """TRL's GRPOTrainer with one reward function, on rows of a dataset or on a stream."""
-    from trl import GRPOTrainer
+    """TRL's GRPOTrainer, corrected, with one reward function, on rows of a dataset or on a stream."""
+    from spatial_ssrl.train.overrides import corrected_grpo_trainer
 
+    args.generation_kwargs = silence(args, vlm.vision_token_ids(processor))
     reward = telling_groups(trl_reward(preset.policy, preset.partial_credit), preset.policy)
     reward = sampling(reward, preset, Path(args.output_dir) / "replies")
     streamed = rows if isinstance(rows, Streamed) else None
-    trainer = GRPOTrainer(
+    trainer = corrected_grpo_trainer(
+        processor,
         model=model,
         reward_funcs=streamed.hearing(reward) if streamed else reward,
         args=args,
         train_dataset=streamed.dataset() if streamed else grpo_dataset(rows, preset),
-        processing_class=processor,
         peft_config=preset.lora_config(),
     )
     if streamed:
         trainer.data_collator = streamed.collate
         trainer.add_callback(streamed.callback())
     return trainer
+
+
+def silence(args: Any, tokens: list[int]) -> dict[str, Any]:
+    """The preset's generation_kwargs, and what keeps the generator from saying these tokens; see `vlm.VISION_TOKENS`."""
+    # vLLM has no suppress_tokens, and transformers no logit_bias; -100 leaves a probability of 1e-43
+    how = {"logit_bias": dict.fromkeys(tokens, -100.0)} if args.use_vllm else {"suppress_tokens": tokens}
+    return {**how, **(args.generation_kwargs or {})} if tokens else args.generation_kwargs
 
 
 def sampling(reward: RewardFunction, preset: Preset, folder: Path) -> RewardFunction:

@@ -77,7 +77,7 @@ def _settings(preset: Preset, args: Any) -> dict[str, Any]:
         "batch": args.per_device_train_batch_size * args.gradient_accumulation_steps,
         "weight_bytes": 2 if preset.dtype == "bfloat16" else 4,
         "rank": lora.r if lora else None,
-        "checkpointing": bool(args.activation_checkpointing),
+        "checkpointing": preset.checkpointing,
     }
     if preset.stage == "sft":
         return common

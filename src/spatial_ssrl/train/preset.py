@@ -1,6 +1,8 @@
 """What to train and how: a few keys of ours, and tables handed as they are to TRL and PEFT."""
 
+import difflib
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,6 +17,20 @@ from spatial_ssrl.reward import Policy
 from spatial_ssrl.train.estimate import Shape
 
 TINY = "tiny:"
+CHECKPOINTING = ("activation_checkpointing", "gradient_checkpointing")
+"""Names of one key in newer and in older releases of transformers. vLLM needs an older one; a preset may use either."""
+OLD_KEYS = {
+    "max_prompt_length": "max_prompt_tokens, a key of the preset itself,",
+    "max_seq_length": "max_prompt_tokens, a key of the preset itself,",
+    "warmup_ratio": "warmup_steps, where a value below 1 is a share of all steps,",
+    "vllm_guided_decoding_regex": "vllm_structured_outputs_regex",
+    "vllm_max_model_len": "vllm_max_model_length",
+    "wandb_log_unique_prompts": "log_unique_prompts",
+    "use_liger_loss": "use_liger_kernel",
+    "evaluation_strategy": "the table [dev]",
+    "no_cuda": "use_cpu",
+}
+"""Keys of older releases of TRL and transformers, and what took their place."""
 STREAM_WORKERS = 2
 """Processes that make a stream's rows, unless trainer.dataloader_num_workers says how many."""
 
@@ -117,6 +133,11 @@ class Preset(BaseModel):
         """How prompts end."""
         return INSTRUCTIONS["boxed" if self.reply == "boxed" else "think"]
 
+    @property
+    def checkpointing(self) -> bool:
+        """Whether activations are computed again in the backward pass, to save memory."""
+        return bool(next((self.trainer[key] for key in CHECKPOINTING if key in self.trainer), True))
+
     def takes(self, task: str, variant: str) -> bool:
         """Whether a row of this task and variant is trained on."""
         return not self.tasks or task in self.tasks or f"{task}/{variant}" in self.tasks
@@ -170,24 +191,27 @@ class Preset(BaseModel):
         from trl import GRPOConfig, SFTConfig
 
         gpu = torch.cuda.is_available()
+        kind = SFTConfig if self.stage == "sft" else GRPOConfig
         ours = {
             "bf16": gpu,
             "dataloader_pin_memory": gpu,
             "report_to": "tensorboard",
             "save_total_limit": 2,
-            "activation_checkpointing": self.trainer.get("gradient_checkpointing", True),  # its name until TRL 1.15
+            _checkpointing_key(kind): self.checkpointing,
             "max_length": None,  # a cut would lose image tokens
         }
-        kind = SFTConfig if self.stage == "sft" else GRPOConfig
         if self.stream:
             ours |= {"dataloader_num_workers": STREAM_WORKERS}
         known = {key: value for key, value in ours.items() if key in kind.__dataclass_fields__}
         forced = {"output_dir": str(out), "remove_unused_columns": False}  # the reward needs the columns
         if self.stream:
             forced |= {"shuffle_dataset": False}  # its order is drawn already
-        config = _make(kind, "trainer", known | self.spread(int(os.environ.get("WORLD_SIZE", "1"))) | forced)
+        given = self.spread(int(os.environ.get("WORLD_SIZE", "1")))
+        given = {key: value for key, value in given.items() if key not in CHECKPOINTING}
+        config = _make(kind, "trainer", known | given | forced)
         if self.stage == "grpo":
             _check_checkpoints(config)
+            _check_comparison(config)
         return config
 
     def lora_config(self) -> Any:
@@ -196,6 +220,11 @@ class Preset(BaseModel):
         from peft import LoraConfig
 
         return None if self.lora is None else _make(LoraConfig, "lora", {"task_type": "CAUSAL_LM", **self.lora})
+
+
+def _checkpointing_key(kind: Any) -> str:
+    """The name that this release of transformers has for it."""
+    return next(key for key in CHECKPOINTING if key in kind.__dataclass_fields__)
 
 
 def _check_checkpoints(config: Any) -> None:
@@ -211,12 +240,31 @@ def _check_checkpoints(config: Any) -> None:
         )
 
 
+def _check_comparison(config: Any) -> None:
+    """Raise RecipeError where TRL would not compare vLLM's log-probabilities with its own, as `train/guard.py` needs."""
+    if config.use_vllm and not config.vllm_importance_sampling_correction:
+        raise RecipeError(
+            "trainer.vllm_importance_sampling_correction: with false nothing compares vLLM with the trainer, and a run on"
+            " wrong prompts would go unnoticed; leave it true"
+        )
+
+
 def _make(kind: Any, table: str, values: dict[str, Any]) -> Any:
     """A config object of a library, or a RecipeError that names the key."""
     unknown = sorted(set(values) - set(kind.__dataclass_fields__))
     if unknown:
-        raise RecipeError(f"{table}.{unknown[0]}: {kind.__name__} has no such key")
+        raise RecipeError(f"{table}.{unknown[0]}: {_unknown_key(kind, unknown[0])}")
     try:
         return kind(**values)
     except (TypeError, ValueError) as error:
         raise RecipeError(f"{table}: {kind.__name__} refuses it: {error}") from None
+
+
+def _unknown_key(kind: Any, key: str) -> str:
+    """What to say of a key that a library's config does not have, or has no longer."""
+    package = kind.__module__.partition(".")[0]
+    found = f"{kind.__name__} of {package} {version(package)} has no such key"
+    if key in OLD_KEYS:
+        return f"{found}, older releases had; set {OLD_KEYS[key]} instead"
+    near = difflib.get_close_matches(key, kind.__dataclass_fields__, n=1)
+    return f"{found}; {f'did you mean {near[0]}?' if near else 'remove it'}"

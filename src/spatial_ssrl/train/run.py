@@ -25,12 +25,14 @@ from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import TrainingError
 from spatial_ssrl.row import read_rows
 from spatial_ssrl.train.card import model_card
+from spatial_ssrl.train.checkpoints import last_checkpoint, told_of_full_disk, told_of_sigterm
 from spatial_ssrl.train.data import check_lengths, load_splits, need
-from spatial_ssrl.train.dev import Development, trained_weights
+from spatial_ssrl.train.dev import Development
 from spatial_ssrl.train.grpo import grpo_trainer
 from spatial_ssrl.train.memory import told_what_to_lower
 from spatial_ssrl.train.preset import TINY, Preset
 from spatial_ssrl.train.sft import sft_trainer
+from spatial_ssrl.train.sharding import is_sharded, refuse_sharded_lora, trained_weights
 from spatial_ssrl.train.streamed import SAMPLE, Streamed, sample_stream
 from spatial_ssrl.train.tiny import make_tiny
 
@@ -50,15 +52,21 @@ def run(preset: Preset, dataset: Path | None, out: Path, resume: bool, command: 
     with args.main_process_first(desc="folder"):
         _claim(preset, dataset, out, resume or args.process_index > 0)
     if not (out / "trainer_state.json").exists():
-        with warnings.catch_warnings():
-            # TRL 1.16 reads a property that transformers 5.23 has renamed
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-            with told_what_to_lower(preset, args):
-                checkpoint = last_checkpoint(out)
-                trainer = _make_trainer(preset, args, dataset, out, checkpoint)
-                trainer.train(resume_from_checkpoint=checkpoint)
-        _finish(trainer, preset, dataset, out, command)
+        with told_of_sigterm(out, args.process_index == 0), told_of_full_disk(out):
+            _train(preset, args, dataset, out, command)
     return out / "model"
+
+
+def _train(preset: Preset, args: Any, dataset: Path | None, out: Path, command: str | None) -> None:
+    """Begin or resume, train, and save the result."""
+    with warnings.catch_warnings():
+        # TRL 1.16 reads a property that transformers 5.23 has renamed
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        with told_what_to_lower(preset, args):
+            checkpoint = last_checkpoint(out)
+            trainer = _make_trainer(preset, args, dataset, out, checkpoint)
+            trainer.train(resume_from_checkpoint=checkpoint)
+    _finish(trainer, preset, dataset, out, command)
 
 
 def _require_reporters(args: Any) -> None:
@@ -76,8 +84,8 @@ def _require_reporters(args: Any) -> None:
 def _make_trainer(preset: Preset, args: Any, dataset: Path | None, out: Path, checkpoint: str | None) -> Any:
     from spatial_ssrl.train.progress import quiet_loading, show_progress
 
-    if preset.lora and args.distributed_state.distributed_type in ("FSDP", "DEEPSPEED"):
-        raise TrainingError("LoRA is merged into a whole model; use recipes/accelerate/ddp-8gpu.yaml, which shards nothing")
+    if preset.lora:
+        refuse_sharded_lora(args)
     quiet_loading()
     if preset.stream:
         rows, sample, dev_rows = _open_stream(preset, args, checkpoint)
@@ -86,7 +94,9 @@ def _make_trainer(preset: Preset, args: Any, dataset: Path | None, out: Path, ch
         sample = rows
     with args.main_process_first(desc="model"):
         base = _base_model(preset, dataset, out, args.seed)
-    model, processor = vlm.load(base, preset.dtype, preset.min_pixels, preset.max_pixels)
+    # What is sharded later goes to the GPUs in shards; whole, a 7B model and its reference would fill one
+    device = "cpu" if is_sharded(args) else None
+    model, processor = vlm.load(base, preset.dtype, preset.min_pixels, preset.max_pixels, device)
     check_lengths(sample, processor, preset)
     trainer = STAGES[preset.stage](preset, args, model, processor, rows)
     show_progress(trainer)
@@ -114,25 +124,6 @@ def _base_model(preset: Preset, dataset: Path | None, out: Path, seed: int) -> s
         texts = (t for r in rows for t in (f"{r['problem']}\n{preset.instruction}", cold_start_reply(r, preset.reply)))
         _write(base, lambda place: make_tiny(preset.model.removeprefix(TINY), texts, preset.tokenizer, seed, place))
     return str(base)
-
-
-def last_checkpoint(out: Path) -> str | None:
-    """The newest checkpoint that was written to its end, or None.
-
-    The trainer writes trainer_state.json last, so a checkpoint cut short by a kill lacks it or has
-    a part of it.
-    """
-    numbered = [(int(p.name.removeprefix("checkpoint-")), p) for p in out.glob("checkpoint-*") if p.name[11:].isdigit()]
-    whole = (str(path) for step, path in sorted(numbered, reverse=True) if _steps(path) == step)
-    return next(whole, None)
-
-
-def _steps(checkpoint: Path) -> int | None:
-    try:
-        step = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
-    except (OSError, ValueError):
-        return None
-    return int(step)
 
 
 def _claim(preset: Preset, dataset: Path | None, out: Path, resume: bool) -> None:
