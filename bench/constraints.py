@@ -1,10 +1,11 @@
-"""Resolve every `pip install` of this package that the docs name; prints each with its versions of Python, or the conflict.
+"""Resolve every extra, and every `pip install` of this package that the docs name; print for each "ok" or the conflict.
 
 make test-constraints
 
-Nothing is installed, and of most packages only the metadata is read. The lines are read from README.md, CONTRIBUTING.md
-and docs/, so that a new one is tested without being listed here. A line that ends with `# Python 3.11 or 3.12` is for
-those versions alone. Resolving is not installing: a package that comes as source may still fail to build.
+Nothing is installed, and of most packages only the metadata is read; it took five minutes. The lines are read from
+README.md, CONTRIBUTING.md, docs/ and the constraints' own heads, so that a new one is tested without being listed here. A
+line that ends with `# Python 3.11 or 3.12` is for those versions alone. Resolving is not installing: a package that comes
+as source may still fail to build.
 """
 
 import re
@@ -12,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.11", "3.12", "3.13")
 PLATFORM = "x86_64-manylinux_2_28"
-INSTALL = re.compile(r"pip install ((?:[^`#\n]|`(?=\.))*)(?:# Python ([\d., or]+))?")
+OWN_CONSTRAINTS = {"vllm": "constraints-vllm.txt"}
+"""Of an extra that does not go with constraints.txt."""
+INSTALL = re.compile(r"pip install ([^`#\n]*)(?:# Python ([\d., or]+))?")
+OURS = re.compile(r"(?:\.|spatial-ssrl)(\[.*\])?")
+"""This package, by its folder or by its name."""
+CONSTRAINT_OPTIONS = ("-c", "--constraint")
 
 
 @dataclass(frozen=True)
@@ -33,31 +40,48 @@ class Install:
 
     @property
     def requirements(self) -> list[str]:
-        """What is installed; this package by its extras, wherever it is taken from."""
-        options = ("-c", "--constraint")
-        wanted = [word for before, word in zip(("", *self.words), self.words, strict=False) if before not in options]
-        return [word for word in wanted if not word.startswith("-")]
+        """What is installed."""
+        pairs = zip(("", *self.words), self.words, strict=False)
+        return [word for before, word in pairs if before not in CONSTRAINT_OPTIONS and not word.startswith("-")]
 
     @property
     def constraints(self) -> list[str]:
         """Files that bound it."""
-        return [word for before, word in zip(self.words, self.words[1:], strict=False) if before in ("-c", "--constraint")]
+        pairs = zip(("", *self.words), self.words, strict=False)
+        return [word for before, word in pairs if before in CONSTRAINT_OPTIONS]
 
     @property
     def ours(self) -> bool:
-        """Whether it installs this package, or goes into an environment with its constraints."""
-        return bool(self.constraints) or any(re.match(r"(\.|spatial-ssrl)(\[|$)", word) for word in self.requirements)
+        """Whether this package is installed, or something that goes with a constraints file of ours."""
+        return bool(self.constraints) or any(OURS.fullmatch(word) for word in self.requirements)
 
 
 def installs() -> list[Install]:
-    """Those of the docs that install this package, each once."""
+    """Every extra, and what the docs install of this package, each once."""
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    pages += sorted(ROOT.glob("constraints*.txt"))
     found: dict[tuple[object, ...], Install] = {}
-    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]:
-        for install in read_installs(path.read_text(encoding="utf-8"), str(path.relative_to(ROOT))):
-            if install.ours:
-                key = (tuple(install.requirements), tuple(install.constraints), install.pythons)
-                found.setdefault(key, install)
+    for install in [*_of_extras(), *_of_pages(pages)]:
+        key = (tuple(sorted(install.requirements)), tuple(install.constraints), install.pythons)
+        found.setdefault(key, install)
     return list(found.values())
+
+
+def extras() -> list[str]:
+    """Their names."""
+    return list(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"])
+
+
+def _of_extras() -> Iterator[Install]:
+    for extra in extras():
+        yield Install((f".[{extra}]", "-c", OWN_CONSTRAINTS.get(extra, "constraints.txt")), PYTHONS, "pyproject.toml")
+
+
+def _of_pages(pages: list[Path]) -> Iterator[Install]:
+    for page in pages:
+        for install in read_installs(page.read_text(encoding="utf-8"), str(page.relative_to(ROOT))):
+            if install.ours:
+                yield install
 
 
 def read_installs(text: str, where: str) -> Iterator[Install]:
@@ -83,7 +107,7 @@ def resolve(install: Install, python: str) -> str | None:
 
 def _with_path(requirement: str) -> str:
     """This package as the one of the checkout."""
-    ours = re.match(r"(?:\.|spatial-ssrl)(\[.*\])?$", requirement)
+    ours = OURS.fullmatch(requirement)
     return f"spatial-ssrl{ours[1] or ''} @ {ROOT.as_uri()}" if ours else requirement
 
 

@@ -252,8 +252,8 @@ def _run(words: list[str]) -> tuple[int, str]:
 
 def _cause(errors: str) -> str:
     """The last exception that a process printed, without its traceback."""
-    named = re.findall(r"^(?:\w+\.)*\w+(?:Error|Exception|Interrupt|Exit): .+$", errors, re.MULTILINE)
-    return named[-1].strip() if named else "no exception was printed"
+    named = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit): .+$", errors, re.MULTILINE)
+    return named[-1].strip().rstrip(".?!") if named else "no exception was printed"
 
 
 def compose(words: list[str]) -> str:
