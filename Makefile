@@ -111,7 +111,7 @@ test-vllm: .venv-vllm/.installed
 test-s3: .venv-s3/.installed
 	.venv-s3/bin/python -m pytest -W default tests/build/test_stores.py
 
-# Every extra and every install line of the docs, by a resolver that reads metadata alone: about five minutes.
+# Every extra and every install line of the docs, by a resolver that reads metadata alone: some minutes.
 .venv-constraints/.installed:
 	$(PYTHON) -m venv .venv-constraints
 	.venv-constraints/bin/python -m pip install --quiet uv

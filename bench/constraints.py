@@ -2,7 +2,7 @@
 
 make test-constraints
 
-Nothing is installed, and of most packages only the metadata is read; it took five minutes. The lines are read from
+Nothing is installed, and of most packages only the metadata is read; it takes some minutes. The lines are read from
 README.md, CONTRIBUTING.md, docs/ and the constraints' own heads, so that a new one is tested without being listed here. A
 line that ends with `# Python 3.11 or 3.12` is for those versions alone. Resolving is not installing: a package that comes
 as source may still fail to build.
