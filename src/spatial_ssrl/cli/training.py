@@ -87,12 +87,13 @@ def _verl(file: Path, data: Path | None, out: Path, flags: dict[str, Any], nodes
     if data is None:
         fail("--engine verl trains on a dataset folder; give one as --data")
     from spatial_ssrl.export import export
-    from spatial_ssrl.row import split_files
+    from spatial_ssrl.row import count_rows, split_files
     from spatial_ssrl.train import Preset, verl
 
     preset = Preset.create(file, {**flags, "stage": "grpo"})
     split_files(data, "validation")
-    values = verl.overrides(preset, (out / "data").absolute(), out.absolute(), nodes)
+    rows = count_rows(data, "train")
+    values = verl.overrides(preset, (out / "data").absolute(), out.absolute(), rows, nodes)
     if dry_run:
         print(shlex.join(verl.command(values)))
         return
