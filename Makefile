@@ -86,6 +86,7 @@ test-verifiers: .venv-verifiers/.installed
 	.venv-verifiers/bin/python -m pytest -W default tests/streaming/test_verifiers.py
 
 # vLLM's build for CPUs, with what it needs but audio; torch first, as above. It starts processes that import torchvision.
+# Its server asks for the version of a package named vllm, and by "+cpu" which kernels to load.
 .venv-vllm/.installed: pyproject.toml constraints-vllm.txt
 	$(PYTHON) -m venv .venv-vllm
 	.venv-vllm/bin/python -m pip install --quiet torch==2.13.0
@@ -96,10 +97,12 @@ test-verifiers: .venv-verifiers/.installed
 	.venv-vllm/bin/python -m pip install --quiet --constraint .venv-vllm/constraints.txt -r .venv-vllm/needs.txt \
 	    beartype pytest pytest-timeout --editable '.[train,eval]'
 	echo 'import spatial_ssrl.vlm; spatial_ssrl.vlm.prepare_torch()' > $$(echo .venv-vllm/lib/*/site-packages)/prepare-torch.pth
+	cd .venv-vllm/lib/*/site-packages && mkdir -p vllm-0.31.0+cpu.dist-info && \
+	    printf 'Metadata-Version: 2.1\nName: vllm\nVersion: 0.31.0+cpu\n' > vllm-0.31.0+cpu.dist-info/METADATA
 	touch $@
 
 test-vllm: .venv-vllm/.installed
-	.venv-vllm/bin/python -m pytest -W default -rs tests/evaluate/test_vllm.py
+	.venv-vllm/bin/python -m pytest -W default -rs -s tests/evaluate/test_vllm.py tests/train/test_vllm.py
 
 # Its packages want an older python-dateutil.
 .venv-s3/.installed: pyproject.toml

@@ -21,11 +21,11 @@ from spatial_ssrl.row import read_rows
 from spatial_ssrl.scene import encode_jpeg
 from spatial_ssrl.train import Preset, train
 from spatial_ssrl.train.card import model_card
+from spatial_ssrl.train.checkpoints import last_checkpoint
 from spatial_ssrl.train.data import check_lengths, load_rows, sft_dataset
 from spatial_ssrl.train.groups import telling_groups
 from spatial_ssrl.train.grpo import sampling
 from spatial_ssrl.train.memory import told_what_to_lower
-from spatial_ssrl.train.checkpoints import last_checkpoint
 from spatial_ssrl.train.tiny import make_tiny
 from train.helpers import assert_same_run, log_of, tiny_preset, weights_of
 

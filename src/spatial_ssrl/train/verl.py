@@ -217,7 +217,8 @@ def launch(preset: Preset, dataset: Path, values: dict[str, Any], out: Path) -> 
     composed = compose(words[3:])
     check_prompts(preset, dataset)
     (out / "verl.yaml").write_text(composed, encoding="utf-8")
-    status, errors = _run(words)
+    # Hydra writes its log into the working directory else
+    status, errors = _run([*words, f"hydra.run.dir={_spell(out / 'hydra')}"])
     if status:
         raise TrainingError(
             f"verl ended with status {status}: {_cause(errors)}; its messages are above, its configuration is in"
