@@ -62,9 +62,20 @@ def test_wrong_keys_are_named(flags, message):
 @pytest.mark.parametrize(
     ("stage", "flags", "message"),
     [
-        ("sft", {"trainer": {"lerning_rate": 1}}, "trainer.lerning_rate: SFTConfig has no such key"),
+        (
+            "sft",
+            {"trainer": {"lerning_rate": 1}},
+            r"SFTConfig of trl \S+ has no such key; did you mean learning_rate\?",
+        ),
+        ("sft", {"trainer": {"zzzzzz": 1}}, "trainer.zzzzzz: .* has no such key; remove it"),
+        ("sft", {"trainer": {"warmup_ratio": 0.1}}, "set warmup_steps, where a value below 1 is a share"),
+        (
+            "grpo",
+            {"trainer": {"max_prompt_length": 512}},
+            "older releases had; set max_prompt_tokens, a key of the preset",
+        ),
         ("grpo", {"trainer": {"num_generations": 7}}, "GRPOConfig refuses it: .*divisible"),
-        ("sft", {"lora": {"rank": 8}}, "lora.rank: LoraConfig has no such key"),
+        ("sft", {"lora": {"rank": 8}}, r"lora.rank: LoraConfig of peft \S+ has no such key"),
     ],
 )
 def test_keys_that_trl_or_peft_do_not_know_are_named(stage, flags, message, tmp_path):
