@@ -10,7 +10,7 @@ Of each GPU, in bytes:
                  (Korthikanti et al. 2022, without its attention term; all layers without checkpointing)
     logits       10 x vocabulary a supervised token: bfloat16, float32, gradient
     cache        while replies are generated: 4 x key width a token and layer, for all that are generated at once
-    vLLM         the share that it is given; none where it is a server
+    vLLM         the share that it is given; none where it is a server, and while training none where it sleeps
 
 Where all weights are trained, weights, reference and training are sharded over the GPUs; with LoRA each
 GPU holds the model whole. Activations and logits are not needed while replies are generated: the larger counts.
@@ -90,6 +90,10 @@ class Load:
     """GRPO keeps a frozen model for its KL."""
     vllm_share: float | None = None
     """Of a GPU's memory, where vLLM generates; 0 where it does on other GPUs."""
+    vllm_sleeps: bool = False
+    """vLLM gives its memory back while the model trains (TRL puts it to sleep at level 2: weights and cache)."""
+    vllm_longest: int = 0
+    """Tokens of a sequence for which vLLM must have room, where it is told more than the longest."""
     measurements: float = 0.0
     """On the development rows, an update."""
     dev_rows: int = 0
@@ -101,8 +105,8 @@ class Load:
         """Parameters that are trained."""
         return self.shape.parameters if self.rank is None else self.rank * self.shape.linear_widths
 
-    def memory(self) -> dict[str, float]:
-        """Bytes on one GPU, by part; their sum is the most that is held at one time."""
+    def memory(self, gpu_bytes: float = GPU_BYTES) -> dict[str, float]:
+        """Bytes on one GPU of this size, by part; their sum is the most that is held at one time."""
         s, shards = self.shape, self.gpus if self.rank is None else 1
         tokens = self.sequences * self.longest
         kept, computed = (s.layers, 1) if self.checkpointing else (0, s.layers)
@@ -111,15 +115,19 @@ class Load:
             "activations": (2.0 * kept + 34 * computed) * s.hidden * tokens,
             "logits": 10.0 * s.vocabulary * supervised,
         }
-        cache = {"cache": 4.0 * s.layers * s.key_width * self.generated * self.longest}
-        generating = self.vllm_share is None and cache["cache"] > sum(step.values())
+        cache = {"cache": self._cache(self.generated * self.longest)}
+        if self.vllm_share is None:
+            generating = cache
+        else:
+            generating = {"vLLM": self.vllm_share * gpu_bytes}
+            if not self.vllm_sleeps:
+                step |= generating
         parts = {
             "weights": self.weight_bytes * s.parameters / shards,
             "16-bit copy": 2 * s.parameters / (s.layers if shards > 1 else 1) if self.weight_bytes > 2 else 0.0,
             "reference": self.weight_bytes * s.parameters / shards if self.reference and self.rank is None else 0.0,
             "training": 12.0 * self.trained / shards,
-            "vLLM": (self.vllm_share or 0) * GPU_BYTES,
-            **(cache if generating else step),
+            **max(generating, step, key=lambda phase: sum(phase.values())),
         }
         return {name: size for name, size in parts.items() if size}
 
@@ -137,9 +145,19 @@ class Load:
             parts["development"] = self.measurements * self._measuring()
         return parts
 
-    def fits(self) -> bool:
-        """Whether a GPU has memory for it."""
-        return sum(self.memory().values()) <= GPU_BYTES
+    def fits(self, gpu_bytes: float = GPU_BYTES) -> bool:
+        """Whether a GPU of this size has memory for it, and vLLM within its share."""
+        return self.vllm_needs() <= (self.vllm_share or 0) * gpu_bytes and sum(self.memory(gpu_bytes).values()) <= gpu_bytes
+
+    def vllm_needs(self) -> float:
+        """Bytes that vLLM needs of each GPU that trains: its own 16-bit weights, and the cache of one longest sequence."""
+        if not self.vllm_share:
+            return 0.0
+        return 2.0 * self.shape.parameters + self._cache(max(self.longest, self.vllm_longest))
+
+    def _cache(self, tokens: float) -> float:
+        """Bytes of the keys and values of so many tokens."""
+        return 4.0 * self.shape.layers * self.shape.key_width * tokens
 
     def _measuring(self) -> float:
         """Seconds of one measurement on the development rows."""
@@ -153,6 +171,6 @@ class Load:
     def _decode(self, replies: int, longest_reply: int, latency: float) -> float:
         """Until the longest of the replies that are generated together ends, taken as twice the mean."""
         s, steps = self.shape, min(2 * self.reply, longest_reply)
-        cache = 4 * s.layers * s.key_width * replies * (self.prompt + self.reply / 2)
+        cache = self._cache(replies * (self.prompt + self.reply / 2))
         read = (2 * s.parameters + cache) / (GPU_BANDWIDTH * BANDWIDTH_SHARE)
         return steps * max(read, s.layers * latency)

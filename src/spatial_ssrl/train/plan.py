@@ -86,6 +86,8 @@ def _settings(preset: Preset, args: Any) -> dict[str, Any]:
         "reuse": args.steps_per_generation / args.gradient_accumulation_steps,
         "reference": args.beta > 0,
         "vllm_share": _vllm_share(args) if args.use_vllm else None,
+        "vllm_sleeps": args.vllm_enable_sleep_mode,
+        "vllm_longest": args.vllm_max_model_length or 0,
     }
 
 
