@@ -23,7 +23,7 @@ from spatial_ssrl.train.plan import _picture_tokens, count_shape, plan, shape_fr
 from spatial_ssrl.train.tiny import make_tiny
 from train.helpers import tiny_preset
 
-RECIPES = Path(__file__).parents[2] / "recipes" / "train"
+RECIPES = Path(__file__).parents[2] / "recipes" / "train" / "paper"
 SHAPE = Preset.create(RECIPES / "qwen2.5-vl-3b-sft.toml", {}).shape
 TEXT = {
     "qwen2.5-vl-3b": {"hidden_size": 2048, "num_hidden_layers": 36, "num_attention_heads": 16, "num_key_value_heads": 2}

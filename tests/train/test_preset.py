@@ -8,7 +8,7 @@ from spatial_ssrl.presets import shipped
 from spatial_ssrl.train import Preset
 
 ROOT = Path(__file__).parents[2]
-PRESETS = [*(ROOT / "recipes" / "train").glob("*.toml"), shipped("tiny-sft"), shipped("tiny-grpo")]
+PRESETS = [*(ROOT / "recipes" / "train").glob("*/*.toml"), shipped("tiny-sft"), shipped("tiny-grpo")]
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
@@ -28,13 +28,13 @@ def test_shipped_presets_become_configs_of_trl_and_peft(path, tmp_path):
 
 @pytest.mark.parametrize("name", ["qwen2.5-vl-3b", "qwen2.5-vl-7b", "qwen3-vl-4b"])
 def test_the_paper_settings(name, tmp_path):
-    sft = Preset.create(ROOT / "recipes" / "train" / f"{name}-sft.toml", {})
+    sft = Preset.create(ROOT / "recipes" / "train" / "paper" / f"{name}-sft.toml", {})
     config = sft.trainer_config(tmp_path)
     assert (sft.lora_config().r, config.num_train_epochs, config.learning_rate, sft.rows) == (128, 5, 1e-5, 3600)
     assert sft.max_pixels == 262_144
     assert (config.lr_scheduler_type, config.get_warmup_steps(560)) == ("cosine", 56)
     assert (config.per_device_train_batch_size, config.gradient_accumulation_steps) == (4, 8)
-    preset = Preset.create(ROOT / "recipes" / "train" / f"{name}-grpo.toml", {})
+    preset = Preset.create(ROOT / "recipes" / "train" / "paper" / f"{name}-grpo.toml", {})
     grpo = preset.trainer_config(tmp_path)
     assert (grpo.num_generations, grpo.temperature, grpo.beta, grpo.learning_rate) == (5, 1.0, 0.01, 1e-6)
     assert (grpo.max_completion_length, preset.min_pixels, preset.max_pixels) == (2048, 262_144, 4_194_304)

@@ -12,7 +12,7 @@ from spatial_ssrl.cli import app
 from spatial_ssrl.errors import RecipeError, TrainingError
 from spatial_ssrl.train import Preset, verl
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes" / "train").glob("*-grpo.toml"))
+RECIPES = sorted((Path(__file__).parents[2] / "recipes" / "train" / "paper").glob("*-grpo.toml"))
 
 
 def overrides_of(path, nodes=1, **flags):
