@@ -62,7 +62,9 @@ def test_the_adapter_is_merged_into_the_base_as_it_was_before_rounding(sft):
 def test_the_result_is_an_ordinary_model(sft, puzzles):
     config = json.loads((sft / "model" / "config.json").read_text())
     assert "quantization_config" not in json.dumps(config)
-    assert {str(weight.dtype) for weight in vlm.load_model(sft / "model", "auto").state_dict().values()} == {"torch.bfloat16"}
+    assert {str(weight.dtype) for weight in vlm.load_model(sft / "model", "auto").state_dict().values()} == {
+        "torch.bfloat16"
+    }
     model, processor = vlm.load(sft / "model")
     rows = list(islice(read_rows(puzzles, "validation"), 2))
     assert len(list(vlm.generate(model, processor, rows, max_new_tokens=4))) == 2

@@ -1,9 +1,10 @@
 """What a run will be before it is run: rows, steps, tokens, and an estimate of memory and time.
 
-Lengths are read from a sample of rows: one token for 4 characters of text, and one for each square of
-the model's `token_side` in a picture scaled to the preset's limits.
+Lengths are read from a sample of rows, or typical ones are assumed: one token for 4 characters of text, and one for each
+square of the model's `token_side` in a picture scaled to the preset's limits.
 """
 
+import functools
 import io
 import math
 from collections.abc import Mapping
@@ -29,12 +30,49 @@ GPUS = (1, 8)
 
 
 @dataclass(frozen=True)
+class RowSize:
+    """What the length of a row rests on."""
+
+    text: int
+    """Characters of the problem, without the instruction."""
+    pictures: tuple[tuple[int, int], ...]
+    """Width and height of each."""
+    reply: int
+    """Characters of the cold start's reply."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is known of the rows of a run; without a dataset their number is not."""
+
+    sizes: tuple[RowSize, ...]
+    train: int | None = None
+    validation: int | None = None
+    typical: bool = False
+    """The sizes are assumed, not read."""
+
+
+PHOTO, PART = (1280, 960), (480, 480)
+TYPICAL = Rows(
+    sizes=(
+        *3 * [RowSize(text=300, pictures=(PHOTO,), reply=220)],
+        RowSize(text=300, pictures=(PHOTO, *4 * [PART]), reply=220),
+    ),
+    typical=True,
+)
+"""Three rows about one photograph, and one of crop with four options: a quarter of the paper's rows are of crop."""
+LONGEST = RowSize(text=400, pictures=5 * ((4000, 3000),), reply=600)
+"""The longest row to reckon with where none was read: five pictures above every limit (more than `max_prompt_tokens` are
+refused before training); texts are the longest of 320 rows of both profiles."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """A run, foreseen."""
 
-    rows: int
-    steps: int
-    """Updates."""
+    rows: int | None
+    steps: int | None
+    """Updates; None where they depend on rows that nobody has counted."""
     prompt: float
     """Mean length in tokens."""
     longest_prompt: int
@@ -46,22 +84,45 @@ class Plan:
 
 def plan(preset: Preset, dataset: Path | None, out: Path) -> Plan:
     """Foresee a run. Raises RecipeError, DatasetError or TrainingError, as the run would."""
+    return foresee(preset, measure_rows(preset, dataset), GPUS, out)
+
+
+def measure_rows(preset: Preset, dataset: Path | None) -> Rows:
+    """The rows of a dataset folder or a stream, of which a sample is read. Raises as the run would."""
+    vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
+    rows, dev_rows = _stream_rows(preset) if preset.stream else load_splits(preset, dataset)
+    sample = sample_rows(rows, SAMPLE, preset.trainer.get("seed", 42))
+    sizes = tuple(_size(row, preset) for row in sample)
+    if preset.stream:
+        return Rows(sizes, validation=preset.dev.rows if preset.dev else None)
+    return Rows(sizes, len(rows), len(dev_rows) if preset.dev else None)
+
+
+def foresee(preset: Preset, rows: Rows, gpus: tuple[int, ...], out: Path = Path("run")) -> Plan:
+    """Foresee a run on rows of these sizes. Raises RecipeError where TRL or PEFT would not take the preset."""
     vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
     args, shape = preset.trainer_config(out), shape_of(preset)
-    rows, dev_rows = _stream_rows(preset) if preset.stream else load_splits(preset, dataset)
-    sample = sample_rows(rows, SAMPLE, args.seed)
-    prompts = [_prompt_tokens(row, shape.token_side, preset) for row in sample]
-    replies = [math.ceil(len(cold_start_reply(row, preset.reply)) / CHARACTERS) for row in sample]
-    longest = max(replies) if preset.stage == "sft" else args.max_completion_length
+    prompts = [_prompt_tokens(size, shape.token_side, preset) for size in rows.sizes]
+    replies = [math.ceil(size.reply / CHARACTERS) for size in rows.sizes]
+    longest_prompt, longest_reply = max(prompts), max(replies)
+    if rows.typical:
+        longest_prompt = min(_prompt_tokens(LONGEST, shape.token_side, preset), preset.max_prompt_tokens)
+        longest_reply = math.ceil(LONGEST.reply / CHARACTERS)
+    longest = longest_reply if preset.stage == "sft" else args.max_completion_length
     reply = sum(replies) / len(replies) if preset.stage == "sft" else min(REPLY_TOKENS, longest)
     prompt = sum(prompts) / len(prompts)
     settings = _settings(preset, args)
-    steps = _steps(args, len(rows), settings["batch"])
-    dev = _development(preset, dev_rows, steps)
-    whole = Load(shape, 1, prompt, reply, max(prompts) + longest, longest, **settings, **dev)
-    loads = {gpus: replace(whole, gpus=gpus, generated=whole.generated // gpus) for gpus in GPUS}
-    n = steps * whole.batch // args.num_generations if preset.stream else len(rows)
-    return Plan(n, steps, prompt, max(prompts), reply, loads)
+    steps = _steps(args, rows.train or preset.rows, settings["batch"])
+    dev = _development(preset, rows.validation, steps)
+    whole = Load(shape, 1, prompt, reply, longest_prompt + longest, longest, **settings, **dev)
+    loads = {n: replace(whole, gpus=n, generated=whole.generated // n) for n in gpus}
+    n_rows = steps * whole.batch // args.num_generations if preset.stream and steps else rows.train
+    return Plan(n_rows, steps, prompt, longest_prompt, reply, loads)
+
+
+def _size(row: Mapping[str, Any], preset: Preset) -> RowSize:
+    pictures = tuple(Image.open(io.BytesIO(image["bytes"])).size for image in row["images"])
+    return RowSize(len(row["problem"].replace("<image>", "")), pictures, len(cold_start_reply(row, preset.reply)))
 
 
 def _stream_rows(preset: Preset) -> tuple[Any, Any]:
@@ -96,18 +157,20 @@ def _vllm_share(args: Any) -> float:
     return args.vllm_gpu_memory_utilization if args.vllm_mode == "colocate" else 0.0
 
 
-def _development(preset: Preset, rows: Any, steps: int) -> dict[str, Any]:
+def _development(preset: Preset, rows: int | None, steps: int | None) -> dict[str, Any]:
     """The measurements on development rows: before the first step, every so many, and after the last."""
     if preset.dev is None:
         return {}
-    n = preset.dev.rows if preset.stream else min(preset.dev.rows, len(rows))
-    measurements = 1 + math.ceil(steps / preset.dev.every)
-    return {"measurements": measurements / steps, "dev_rows": n, "dev_reply": preset.dev.max_new_tokens}
+    n = preset.dev.rows if rows is None else min(preset.dev.rows, rows)
+    measurements = (1 + math.ceil(steps / preset.dev.every)) / steps if steps else 1 / preset.dev.every
+    return {"measurements": measurements, "dev_rows": n, "dev_reply": preset.dev.max_new_tokens}
 
 
-def _steps(args: Any, rows: int, batch: int) -> int:
-    per_epoch = math.ceil(rows * getattr(args, "num_generations", 1) / batch)
-    return args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * per_epoch)
+def _steps(args: Any, rows: int | None, batch: int) -> int | None:
+    if args.max_steps > 0:
+        return int(args.max_steps)
+    per_epoch = rows and math.ceil(rows * getattr(args, "num_generations", 1) / batch)
+    return per_epoch and math.ceil(args.num_train_epochs * per_epoch)
 
 
 def shape_of(preset: Preset) -> Shape:
@@ -127,6 +190,7 @@ def shape_of(preset: Preset) -> Shape:
     raise RecipeError(f"model: the shape of {preset.model} is not known; {hint}")
 
 
+@functools.cache
 def count_shape(folder: str) -> Shape:
     """The shape of the model in a folder, built without its weights."""
     vlm.prepare_torch()
@@ -157,12 +221,9 @@ def shape_from(model: Any) -> Shape:
     )
 
 
-def _prompt_tokens(row: Mapping[str, Any], side: int, preset: Preset) -> int:
-    text = row["problem"].replace("<image>", "") + preset.instruction
-    pictures = (Image.open(io.BytesIO(image["bytes"])).size for image in row["images"])
-    return (
-        TEMPLATE_TOKENS + math.ceil(len(text) / CHARACTERS) + sum(_picture_tokens(size, side, preset) for size in pictures)
-    )
+def _prompt_tokens(row: RowSize, side: int, preset: Preset) -> int:
+    text = math.ceil((row.text + len(preset.instruction)) / CHARACTERS)
+    return TEMPLATE_TOKENS + text + sum(_picture_tokens(size, side, preset) for size in row.pictures)
 
 
 def _picture_tokens(size: tuple[int, int], side: int, preset: Preset) -> int:

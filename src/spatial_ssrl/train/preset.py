@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from spatial_ssrl import vlm
 from spatial_ssrl.build import Recipe
@@ -13,6 +13,7 @@ from spatial_ssrl.errors import RecipeError
 from spatial_ssrl.grammar import INSTRUCTIONS
 from spatial_ssrl.reward import Policy
 from spatial_ssrl.train.estimate import Shape
+from spatial_ssrl.train.shapes import SHAPES
 
 TINY = "tiny:"
 STREAM_WORKERS = 2
@@ -83,7 +84,14 @@ class Preset(BaseModel):
     verl: dict[str, Any] = {}
     """Overrides of verl's configuration, by their full names in quotes, for `--engine verl`."""
     shape: Shape | None = None
-    """Of the model, for the estimate of a run whose model is not at hand."""
+    """Of the model, for the estimate of a run whose model is not at hand: a table, or a name of `shapes.SHAPES`."""
+
+    @field_validator("shape", mode="before")
+    @classmethod
+    def _named_shape(cls, shape: Any) -> Any:
+        if isinstance(shape, str) and shape not in SHAPES:
+            raise RecipeError(f"shape: {shape!r} is unknown; known: {', '.join(SHAPES)}; or give a table [shape]")
+        return SHAPES[shape] if isinstance(shape, str) else shape
 
     @model_validator(mode="after")
     def _check(self) -> Self:
