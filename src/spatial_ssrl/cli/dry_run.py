@@ -75,7 +75,8 @@ def dry_run(asked: Asked, gpus: int | None, gpu_memory: float | None) -> int:
             return 0
     way = find_way(asked.preset, rows, gpus, gpu_memory)
     if way is None:
-        print(f"no settings fit GPUs of {gpu_memory:g} GB, up to {max(gpus, MACHINE)} of them; take larger ones")
+        most = max(gpus, MACHINE)
+        print(f"no settings were found that fit GPUs of {gpu_memory:g} GB, up to {most} of them; take larger ones")
         return DOES_NOT_FIT
     listed = " ".join(_as_options(way.settings)) or "the preset as it is"
     print(f"what fits: {_named(way.gpus, gpu_memory)}, {listed}: {way.verdict.said.removeprefix('fits: ')}")

@@ -23,9 +23,7 @@ Changes = Annotated[
 ]
 DryRun = Annotated[
     bool,
-    typer.Option(
-        "--dry-run", help="Say what would be run and whether it fits (else status 1); run nothing."
-    ),
+    typer.Option("--dry-run", help="Say what would be run and whether it fits (else status 1); run nothing."),
 ]
 Gpus = Annotated[int | None, typer.Option(min=1, help="With --dry-run: this many GPUs; else the preset's.")]
 GpuMemory = Annotated[

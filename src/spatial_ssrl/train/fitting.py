@@ -4,6 +4,7 @@ The search changes one setting after the other, those first that cost the least,
 what turned out not to be needed.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ CONTEXT_GB, FRAGMENTED = 1.5, 0.05
 """Kept free: CUDA's context, its libraries' workspaces and NCCL's buffers take 1 to 1.5 GB of each process, and PyTorch's
 allocator leaves some percent between blocks. Both are usual values, not measured by us."""
 
-Make = Callable[[Sequence[str]], Preset]
+Make = Callable[[tuple[str, ...]], Preset]
 """The preset under further settings, of the form KEY=VALUE."""
 
 
@@ -81,7 +82,8 @@ def judge(preset: Preset, rows: Rows, gpus: int, gpu_memory: float) -> Verdict:
 def find_way(make: Make, rows: Rows, gpus: int, gpu_memory: float) -> Way | None:
     """Settings under which the run fits these GPUs, or else the least more of them, up to 8; None where there are none."""
     numbers = [gpus, *(n for n in (2, 4, 8) if n > gpus)]
-    ways = (_Search(make, rows, n, gpu_memory).way() for n in numbers)
+    made = functools.cache(make)  # the search asks for the same settings again and again
+    ways = (_Search(made, rows, n, gpu_memory).way() for n in numbers)
     return next((way for way in ways if way), None)
 
 
@@ -112,23 +114,26 @@ class _Search:
     def _try(self, knobs: Sequence["Knob"]) -> Way | None:
         """The way by these knobs, with another share for vLLM where that is what it takes; None where it does not fit."""
         settings: list[str] = []
-        for knob in knobs:
-            settings += knob(self._made(settings), self.gpus)
-        shares = ("", *SHARES) if _colocated(self._made(settings)) else ("",)
+        try:
+            for knob in knobs:
+                settings += knob(self._made(settings), self.gpus)
+            shares = ("", *SHARES) if _colocated(self._made(settings)) else ("",)
+        except RecipeError:  # such as a batch that cannot be spread over these GPUs
+            return None
         for share in shares:
             tried = _last_of_each([*settings, *([share] if share else [])])
             verdict = self._judge(tried)
             if verdict and verdict.fits:
-                return Way(tuple(tried), self.gpus, verdict)
+                return Way(tried, self.gpus, verdict)
         return None
 
     def _made(self, settings: Sequence[str]) -> Preset:
         return self.make(_last_of_each(settings))
 
-    def _judge(self, settings: Sequence[str]) -> Verdict | None:
+    def _judge(self, settings: tuple[str, ...]) -> Verdict | None:
         try:
-            return judge(self._made(settings), self.rows, self.gpus, self.gpu_memory)
-        except RecipeError:  # such as a batch that cannot be spread, or a checkpoint within a generation
+            return judge(self.make(settings), self.rows, self.gpus, self.gpu_memory)
+        except RecipeError:  # such as a checkpoint within a generation
             return None
 
 
@@ -143,8 +148,8 @@ def _colocated(preset: Preset) -> bool:
     return bool(trainer.get("use_vllm")) and trainer.get("vllm_mode", "colocate") == "colocate"
 
 
-def _last_of_each(settings: Sequence[str]) -> list[str]:
-    return list({setting.partition("=")[0]: setting for setting in settings}.values())
+def _last_of_each(settings: Sequence[str]) -> tuple[str, ...]:
+    return tuple({setting.partition("=")[0]: setting for setting in settings}.values())
 
 
 def _fewer_sequences(most: int) -> Knob:
