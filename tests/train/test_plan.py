@@ -104,7 +104,7 @@ def published(tmp_path_factory):
     """The paper's recipe, scaled down, on small pictures."""
     flags = {"sources": ("synthetic:100?size=112x112&style=plain",), "n": 100}
     out = tmp_path_factory.mktemp("published") / "data"
-    build(Recipe.create(RECIPES.parent / "spatial-ssrl-81k.toml", flags), out, 1, "test", lambda done, total: None)
+    build(Recipe.create(RECIPES.parents[1] / "spatial-ssrl-81k.toml", flags), out, 1, "test", lambda done, total: None)
     return out
 
 
@@ -216,6 +216,6 @@ def test_a_dry_run_says_what_would_be_run_and_runs_nothing(path, puzzles, tmp_pa
     assert '"seed": 7' in shown.output
     assert f"{count_rows(puzzles, 'train')} rows" in shown.output
     assert "1 GPU:  spatial-ssrl " in shown.output
-    config = RECIPES.parent / "accelerate" / f"{'fsdp2' if stage == 'grpo' else 'ddp'}-8gpu.yaml"
+    config = RECIPES.parents[1] / "accelerate" / f"{'fsdp2' if stage == 'grpo' else 'ddp'}-8gpu.yaml"
     assert f"--config_file {config} -m spatial_ssrl.cli" in shown.output
     assert not out.exists()
