@@ -51,6 +51,7 @@ def plan(preset: Preset, dataset: Path | None, out: Path) -> Plan:
     rows, dev_rows = _stream_rows(preset) if preset.stream else load_splits(preset, dataset)
     sample = sample_rows(rows, SAMPLE, args.seed)
     prompts = [_prompt_tokens(row, shape.token_side, preset) for row in sample]
+    visual = [_visual_tokens(row, shape.token_side, preset) for row in sample]
     replies = [math.ceil(len(cold_start_reply(row, preset.reply)) / CHARACTERS) for row in sample]
     longest = max(replies) if preset.stage == "sft" else args.max_completion_length
     reply = sum(replies) / len(replies) if preset.stage == "sft" else min(REPLY_TOKENS, longest)
@@ -58,7 +59,18 @@ def plan(preset: Preset, dataset: Path | None, out: Path) -> Plan:
     settings = _settings(preset, args)
     steps = _steps(args, len(rows), settings["batch"])
     dev = _development(preset, dev_rows, steps)
-    whole = Load(shape, 1, prompt, reply, max(prompts) + longest, longest, **settings, **dev)
+    whole = Load(
+        shape=shape,
+        gpus=1,
+        prompt=prompt,
+        reply=reply,
+        longest=max(prompts) + longest,
+        visual=max(visual),
+        mean_visual=sum(visual) / len(visual),
+        longest_reply=longest,
+        **settings,
+        **dev,
+    )
     loads = {gpus: replace(whole, gpus=gpus, generated=whole.generated // gpus) for gpus in GPUS}
     n = steps * whole.batch // args.num_generations if preset.stream else len(rows)
     return Plan(n, steps, prompt, max(prompts), reply, loads)
@@ -75,7 +87,7 @@ def _settings(preset: Preset, args: Any) -> dict[str, Any]:
     common = {
         "sequences": args.per_device_train_batch_size,
         "batch": args.per_device_train_batch_size * args.gradient_accumulation_steps,
-        "weight_bytes": 2 if preset.dtype == "bfloat16" else 4,
+        "weight_bytes": 2.0 if preset.dtype == "bfloat16" else 4.0,
         "rank": lora.r if lora else None,
         "checkpointing": bool(args.activation_checkpointing),
     }
@@ -146,25 +158,35 @@ def shape_from(model: Any) -> Shape:
     text, vision = model.config.text_config, model.config.vision_config
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not model.get_output_embeddings()]
+    gated = any(name.endswith("gate_proj") and "visual" in name for name, _ in model.named_modules())
     return Shape(
         parameters=model.num_parameters(),
+        linear_parameters=sum(m.weight.numel() for m in linear),
         linear_widths=sum(m.in_features + m.out_features for m in linear),
         layers=text.num_hidden_layers,
         hidden=text.hidden_size,
+        intermediate=text.intermediate_size,
+        query_width=text.num_attention_heads * head,
         vocabulary=text.vocab_size,
         key_width=text.num_key_value_heads * head,
         token_side=vision.patch_size * vision.spatial_merge_size,
+        vision_layers=vision.depth,
+        vision_hidden=vision.hidden_size,
+        vision_intermediate=vision.intermediate_size // (1 if gated else 2),
     )
 
 
 def _prompt_tokens(row: Mapping[str, Any], side: int, preset: Preset) -> int:
     text = row["problem"].replace("<image>", "") + preset.instruction
+    around = 2 * len(row["images"])  # the tokens that begin and end a picture
+    return TEMPLATE_TOKENS + math.ceil(len(text) / CHARACTERS) + around + _visual_tokens(row, side, preset)
+
+
+def _visual_tokens(row: Mapping[str, Any], side: int, preset: Preset) -> int:
     pictures = (Image.open(io.BytesIO(image["bytes"])).size for image in row["images"])
-    return (
-        TEMPLATE_TOKENS + math.ceil(len(text) / CHARACTERS) + sum(_picture_tokens(size, side, preset) for size in pictures)
-    )
+    return sum(_picture_tokens(size, side, preset) for size in pictures)
 
 
 def _picture_tokens(size: tuple[int, int], side: int, preset: Preset) -> int:
     area = min(max(size[0] * size[1], preset.min_pixels or 0), preset.max_pixels or math.inf)
-    return round(area / side**2) + 2
+    return round(area / side**2)
