@@ -85,7 +85,7 @@ def test_pictures_are_counted_as_the_processor_counts_them(tiny, puzzles):
     for row in [row for _, row in zip(range(4), read_rows(puzzles, "train"), strict=False)]:
         for picture in vlm.pictures(row):
             grid = processor.image_processor(picture, return_tensors="pt")["image_grid_thw"][0]
-            assert _picture_tokens(picture.size, 28, preset) == grid.prod() // 4 + 2
+            assert _picture_tokens(picture.size, 28, preset) == grid.prod() // 4
 
 
 def test_the_steps_are_those_of_the_run(puzzles, tmp_path):
@@ -122,7 +122,8 @@ def test_the_papers_rows_go_with_the_papers_presets(path, published, tmp_path):
 def test_presets_fit_the_gpus_that_they_are_for_with_the_longest_prompts(path, published, tmp_path):
     preset = Preset.create(path, {})
     foreseen = plan(preset, published, tmp_path).loads[preset.gpus]
-    assert replace(foreseen, longest=preset.max_prompt_tokens + foreseen.longest_reply).fits()
+    longest = preset.max_prompt_tokens + foreseen.longest_reply
+    assert replace(foreseen, longest=longest, visual=preset.max_prompt_tokens).fits()
 
 
 def test_what_does_not_fit_is_said(published, tmp_path):
@@ -163,7 +164,16 @@ def test_without_development_rows_a_plan_fails_as_the_run_does(puzzles, tmp_path
 
 
 def load(preset, gpus, **changes):
-    wanted = {"prompt": 1000.0, "reply": 256.0, "longest": 3000, "longest_reply": 2000, "sequences": 5, "batch": 640}
+    wanted = {
+        "prompt": 1000.0,
+        "reply": 256.0,
+        "longest": 3000,
+        "visual": 800,
+        "mean_visual": 800,
+        "longest_reply": 2000,
+        "sequences": 5,
+        "batch": 640,
+    }
     return Load(preset.shape, gpus, **wanted | {"weight_bytes": 4, "generated": 160, "reuse": 2.0} | changes)
 
 

@@ -1,19 +1,32 @@
 """Memory and time of a training run, by arithmetic alone: an estimate before a GPU is rented, not a measurement.
 
-Of each GPU, in bytes:
+Memory was compared with PyTorch's tracker at the models' real shapes, where it is within 15% (docs/results/memory.md,
+bench/memory.py). H is the width of a layer, I that of its gated MLP, Q that of its queries; sums are per token of the
+text model, and per patch of the vision tower, four of which are a visual token. Of each GPU, in bytes:
 
-    weights      parameters x bytes of their type
-    16-bit copy  of float32 weights while they are used: of all layers, of one where they are sharded
+    weights      parameters x bytes of their type; in 4 bits the linear layers alone
     reference    as the weights: the frozen model from which GRPO's KL is taken; LoRA takes its own base
-    training     12 for each trained parameter: gradient and two moments of Adam, float32
-    activations  2 x hidden a token and layer kept, and 34 x hidden a token in the layer that is computed
-                 (Korthikanti et al. 2022, without its attention term; all layers without checkpointing)
-    logits       10 x vocabulary a supervised token: bfloat16, float32, gradient
-    cache        while replies are generated: 4 x key width a token and layer, for all that are generated at once
+    training     gradient and two moments of Adam in the type of the weights; with LoRA the adapter itself and these
+                 three, in float32 (PEFT), over a 4-bit base in bfloat16 (TRL)
+    inputs       pixels in float32 of all pictures that are held, which TRL keeps from generation to update
+    16-bit copy  of float32 weights that are trained, which autocast keeps from the first to the last layer
+                 of the forward pass; of two layers while one computes and the next is gathered (FSDP)
+    kept         a layer's output, where checkpointing computes the rest anew: 2 H, 4 H with float32 weights
+    layer        what a layer keeps for its backward pass: 18 H + 10 Q + 8 I (inputs, normalised inputs in float32,
+                 queries, keys repeated for each head, MLP; 26 H with float32 weights), and 2 bytes a pair of tokens
+                 for the mask. Of all layers without checkpointing, else of one; then in its backward pass 10 I more
+                 for gradients and, with LoRA, their float32 copies
+    head         log-probabilities in tiles of 4,096 tokens x 32,768 words (TRL 1.16: logits are never whole), 12 H
+                 a token of a reply, and the float32 gradient of its weights where these are trained
+    cache        while transformers generates replies: 4 x key width a token and layer, for all at once
     vLLM         the share that it is given; none where it is a server, and while training none where it sleeps
 
+The largest of these moments counts: generating; the end of the forward pass; the backward pass of the head, of a layer
+of the text model, of a layer of the vision tower. Left out are fragmentation, CUDA's own memory (about 0.5 GB) and
+buffers of communication.
+
 Where all weights are trained, weights, reference and training are sharded over the GPUs; with LoRA each
-GPU holds the model whole. Activations and logits are not needed while replies are generated: the larger counts.
+GPU holds the model whole.
 
 Time, in floating-point operations a token: 2 x parameters forward, 4 backward (2 with LoRA, whose base gets
 no gradient), 2 for what checkpointing computes again; GRPO forward once more for the old policy where
@@ -44,21 +57,39 @@ ASSUMED = (
 """What the estimate takes for granted."""
 
 
+FOUR_BITS = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""Bytes of a weight in NF4: the scale of 64 weights has 8 bits, that of 256 scales 32 (QLoRA, arXiv 2305.14314)."""
+HEAD_TOKENS, HEAD_WORDS = 4096, 32768
+"""A tile of logits in TRL 1.16 (trl/kernels/chunked_logprob.py, trl/trainer/utils.py)."""
+PATCHES = 4
+"""In a visual token."""
+
+
 class Shape(BaseModel):
     """The figures of a model that its memory and time rest on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     parameters: int = Field(ge=1)
+    linear_parameters: int = Field(ge=1)
+    """Weights of all linear layers but the last, which are those that 4 bits can store."""
     linear_widths: int = Field(ge=1)
     """Inputs and outputs of all linear layers but the last, added up: LoRA of rank r has r times as many parameters."""
     layers: int = Field(ge=1)
     hidden: int = Field(ge=1)
+    intermediate: int = Field(ge=1)
+    """Width of the MLP."""
+    query_width: int = Field(ge=1)
+    """Heads x their size."""
     vocabulary: int = Field(ge=1)
     key_width: int = Field(ge=1)
     """Key heads x their size."""
     token_side: int = Field(ge=1)
     """Side in pixels of what one visual token shows."""
+    vision_layers: int = Field(ge=1)
+    vision_hidden: int = Field(ge=1)
+    vision_intermediate: int = Field(ge=1)
+    """Width of the MLP in the vision tower; half of it where it is not gated, and so keeps half as much."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +104,17 @@ class Load:
     """Mean length."""
     longest: int
     """Prompt and reply together."""
+    visual: int
+    """Visual tokens in the pictures of the longest."""
+    mean_visual: float
+    """The same, of the mean prompt."""
     longest_reply: int
     sequences: int
     """That one GPU computes at once."""
     batch: int
     """Sequences of an update on all GPUs."""
-    weight_bytes: int
+    weight_bytes: float
+    """Of a weight: 4 (float32), 2 (bfloat16), or FOUR_BITS in linear layers, with 2 in others."""
     rank: int | None = None
     """Of LoRA; None where all weights are trained."""
     checkpointing: bool = True
@@ -107,29 +143,87 @@ class Load:
 
     def memory(self, gpu_bytes: float = GPU_BYTES) -> dict[str, float]:
         """Bytes on one GPU of this size, by part; their sum is the most that is held at one time."""
-        s, shards = self.shape, self.gpus if self.rank is None else 1
-        tokens = self.sequences * self.longest
-        kept, computed = (s.layers, 1) if self.checkpointing else (0, s.layers)
-        supervised = self.sequences * self.longest_reply if self.generated else tokens
-        step = {
-            "activations": (2.0 * kept + 34 * computed) * s.hidden * tokens,
-            "logits": 10.0 * s.vocabulary * supervised,
-        }
-        cache = {"cache": self._cache(self.generated * self.longest)}
+        shards = self.gpus if self.rank is None else 1
+        weights = self._weights() / shards
+        step = max(self._moments(), key=lambda moment: sum(moment.values()))
         if self.vllm_share is None:
-            generating = cache
+            generating = {"cache": self._cache(self.generated * self.longest)}
         else:
             generating = {"vLLM": self.vllm_share * gpu_bytes}
             if not self.vllm_sleeps:
                 step |= generating
         parts = {
-            "weights": self.weight_bytes * s.parameters / shards,
-            "16-bit copy": 2 * s.parameters / (s.layers if shards > 1 else 1) if self.weight_bytes > 2 else 0.0,
-            "reference": self.weight_bytes * s.parameters / shards if self.reference and self.rank is None else 0.0,
-            "training": 12.0 * self.trained / shards,
+            "weights": weights,
+            "reference": weights if self.reference and self.rank is None else 0.0,
+            "training": self._training() / shards,
+            "inputs": self._pixels() * max(self.sequences * self.visual, self.generated * self.mean_visual),
             **max(generating, step, key=lambda phase: sum(phase.values())),
         }
         return {name: size for name, size in parts.items() if size}
+
+    def _weights(self) -> float:
+        """Bytes of the whole model."""
+        s, others = self.shape, max(2.0, self.weight_bytes)
+        return self.weight_bytes * s.linear_parameters + others * (s.parameters - s.linear_parameters)
+
+    def _training(self) -> float:
+        """Bytes of gradients and moments, and of an adapter."""
+        if self.rank is None:
+            return 3.0 * self.weight_bytes * self.trained
+        return (16.0 if self.weight_bytes >= 2 else 8.0) * self.trained
+
+    def _pixels(self) -> float:
+        """Bytes of a visual token's pixels: three colours, float32, each picture twice in time, as Qwen-VL takes it."""
+        return 4.0 * 3 * 2 * self.shape.token_side**2
+
+    def _moments(self) -> list[dict[str, float]]:
+        """What is held beside weights, training and inputs at those moments of a step at which it may be most."""
+        text_kept, text_layer = self._layers()
+        vision_kept, vision_layer = self._vision_layers()
+        copy, copy_of_layer = self._copies()
+        scored = self.sequences * self.longest_reply
+        tile = 2.0 * min(scored, HEAD_TOKENS) * HEAD_WORDS
+        head = 12.0 * self.shape.hidden * scored
+        head_gradient = 4.0 * self.shape.vocabulary * self.shape.hidden if self.rank is None else 0.0
+        kept = text_kept + vision_kept
+        return [
+            {"activations": kept, "16-bit copy": copy, "head": tile},
+            {"activations": kept, "16-bit copy": copy_of_layer, "head": tile + head + head_gradient},
+            {"activations": kept + text_layer, "16-bit copy": copy_of_layer},
+            {"activations": vision_kept + vision_layer, "16-bit copy": copy_of_layer},
+        ]
+
+    def _layers(self) -> tuple[float, float]:
+        """Bytes that the text model keeps for its backward pass, and those that one layer then adds."""
+        s, tokens = self.shape, self.sequences * self.longest
+        mask = 2.0 * tokens * self.longest
+        return self._kept_and_layer(s.layers, s.hidden, s.query_width, s.intermediate, tokens, mask)
+
+    def _vision_layers(self) -> tuple[float, float]:
+        """The same of the vision tower, which needs no mask."""
+        s, patches = self.shape, PATCHES * self.sequences * self.visual
+        return self._kept_and_layer(s.vision_layers, s.vision_hidden, s.vision_hidden, s.vision_intermediate, patches, 0)
+
+    def _kept_and_layer(
+        self, layers: int, hidden: int, queries: int, mlp: int, tokens: int, mask: float
+    ) -> tuple[float, float]:
+        wide = self.weight_bytes > 2
+        layer = ((26 if wide else 18) * hidden + 10 * queries + 8 * mlp) * tokens + mask
+        backward = 10.0 * mlp * tokens
+        if self.checkpointing:
+            return (4.0 if wide else 2.0) * hidden * layers * tokens, layer + backward
+        return layers * layer, backward
+
+    def _copies(self) -> tuple[float, float]:
+        """Bytes of 16-bit copies of float32 weights: at the end of the forward pass, and in the backward pass."""
+        if self.weight_bytes > 2:
+            wide = self.shape.parameters
+        else:
+            wide = self.trained if self.rank and self.weight_bytes == 2 else 0  # an adapter is float32
+        of_layers = 4.0 * wide / self.shape.layers
+        if self.gpus > 1 and self.rank is None:
+            return of_layers, of_layers
+        return 2.0 * wide, of_layers if self.checkpointing else 2.0 * wide
 
     def seconds(self) -> dict[str, float]:
         """Seconds of one update, by part."""

@@ -18,7 +18,7 @@ from spatial_ssrl import vlm
 from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import RecipeError
 from spatial_ssrl.train.data import load_splits, sample_rows
-from spatial_ssrl.train.estimate import REPLY_TOKENS, Load, Shape
+from spatial_ssrl.train.estimate import FOUR_BITS, REPLY_TOKENS, Load, Shape
 from spatial_ssrl.train.preset import TINY, Preset
 from spatial_ssrl.train.streamed import sample_stream
 
@@ -103,10 +103,12 @@ def foresee(preset: Preset, rows: Rows, gpus: tuple[int, ...], out: Path = Path(
     vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
     args, shape = preset.trainer_config(out), shape_of(preset)
     prompts = [_prompt_tokens(size, shape.token_side, preset) for size in rows.sizes]
+    visual = [_visual_tokens(size, shape.token_side, preset) for size in rows.sizes]
     replies = [math.ceil(size.reply / CHARACTERS) for size in rows.sizes]
-    longest_prompt, longest_reply = max(prompts), max(replies)
+    longest_prompt, most_visual, longest_reply = max(prompts), max(visual), max(replies)
     if rows.typical:
         longest_prompt = min(_prompt_tokens(LONGEST, shape.token_side, preset), preset.max_prompt_tokens)
+        most_visual = min(_visual_tokens(LONGEST, shape.token_side, preset), longest_prompt)
         longest_reply = math.ceil(LONGEST.reply / CHARACTERS)
     longest = longest_reply if preset.stage == "sft" else args.max_completion_length
     reply = sum(replies) / len(replies) if preset.stage == "sft" else min(REPLY_TOKENS, longest)
@@ -114,7 +116,18 @@ def foresee(preset: Preset, rows: Rows, gpus: tuple[int, ...], out: Path = Path(
     settings = _settings(preset, args)
     steps = _steps(args, rows.train or preset.rows, settings["batch"])
     dev = _development(preset, rows.validation, steps)
-    whole = Load(shape, 1, prompt, reply, longest_prompt + longest, longest, **settings, **dev)
+    whole = Load(
+        shape=shape,
+        gpus=1,
+        prompt=prompt,
+        reply=reply,
+        longest=longest_prompt + longest,
+        visual=most_visual,
+        mean_visual=sum(visual) / len(visual),
+        longest_reply=longest,
+        **settings,
+        **dev,
+    )
     loads = {n: replace(whole, gpus=n, generated=whole.generated // n) for n in gpus}
     n_rows = steps * whole.batch // args.num_generations if preset.stream and steps else rows.train
     return Plan(n_rows, steps, prompt, longest_prompt, reply, loads)
@@ -136,7 +149,7 @@ def _settings(preset: Preset, args: Any) -> dict[str, Any]:
     common = {
         "sequences": args.per_device_train_batch_size,
         "batch": args.per_device_train_batch_size * args.gradient_accumulation_steps,
-        "weight_bytes": 2 if preset.dtype == "bfloat16" else 4,
+        "weight_bytes": FOUR_BITS if preset.quantize else 2.0 if preset.dtype == "bfloat16" else 4.0,
         "rank": lora.r if lora else None,
         "checkpointing": bool(args.activation_checkpointing),
     }
@@ -210,22 +223,34 @@ def shape_from(model: Any) -> Shape:
     text, vision = model.config.text_config, model.config.vision_config
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not model.get_output_embeddings()]
+    gated = any(name.endswith("gate_proj") and "visual" in name for name, _ in model.named_modules())
     return Shape(
         parameters=model.num_parameters(),
+        linear_parameters=sum(m.weight.numel() for m in linear),
         linear_widths=sum(m.in_features + m.out_features for m in linear),
         layers=text.num_hidden_layers,
         hidden=text.hidden_size,
+        intermediate=text.intermediate_size,
+        query_width=text.num_attention_heads * head,
         vocabulary=text.vocab_size,
         key_width=text.num_key_value_heads * head,
         token_side=vision.patch_size * vision.spatial_merge_size,
+        vision_layers=vision.depth,
+        vision_hidden=vision.hidden_size,
+        vision_intermediate=vision.intermediate_size // (1 if gated else 2),
     )
 
 
 def _prompt_tokens(row: RowSize, side: int, preset: Preset) -> int:
     text = math.ceil((row.text + len(preset.instruction)) / CHARACTERS)
-    return TEMPLATE_TOKENS + text + sum(_picture_tokens(size, side, preset) for size in row.pictures)
+    around = 2 * len(row.pictures)  # the tokens that begin and end a picture
+    return TEMPLATE_TOKENS + text + around + _visual_tokens(row, side, preset)
+
+
+def _visual_tokens(row: RowSize, side: int, preset: Preset) -> int:
+    return sum(_picture_tokens(size, side, preset) for size in row.pictures)
 
 
 def _picture_tokens(size: tuple[int, int], side: int, preset: Preset) -> int:
     area = min(max(size[0] * size[1], preset.min_pixels or 0), preset.max_pixels or math.inf)
-    return round(area / side**2) + 2
+    return round(area / side**2)
