@@ -128,10 +128,10 @@ def test_presets_fit_the_gpus_that_they_are_for_with_the_longest_prompts(path, p
 
 def test_what_does_not_fit_is_said(published, tmp_path):
     words = ["train", "grpo", str(RECIPES / "qwen3-vl-4b-grpo.toml"), "--data", str(published), "--out", str(tmp_path)]
-    shown = CliRunner().invoke(app, [*words, "--dry-run"], env={"COLUMNS": "200"}, catch_exceptions=False).output
-    one, eight = (next(line for line in shown.splitlines() if re.match(rf"\W*{n} ", line)) for n in (1, 8))
-    assert "does not fit" in one
-    assert "does not fit" not in eight
+    shown = {n: CliRunner().invoke(app, [*words, "--dry-run", "--gpus", n], catch_exceptions=False) for n in "18"}
+    assert re.search(r"^1 GPU of 80 GB: does not fit: \d+ of 80 GB", shown["1"].output, re.MULTILINE)
+    assert re.search(r"^8 GPUs of 80 GB: fits: \d+ of 80 GB", shown["8"].output, re.MULTILINE)
+    assert [shown[n].exit_code for n in "18"] == [1, 0]
 
 
 def test_measurements_on_development_rows_take_time_and_are_shared(published, tmp_path):
@@ -225,7 +225,7 @@ def test_a_dry_run_says_what_would_be_run_and_runs_nothing(path, puzzles, tmp_pa
     assert shown.exit_code == 0
     assert '"seed": 7' in shown.output
     assert f"{count_rows(puzzles, 'train')} rows" in shown.output
-    assert "1 GPU:  spatial-ssrl " in shown.output
-    config = RECIPES.parents[1] / "accelerate" / f"{'fsdp2' if stage == 'grpo' else 'ddp'}-8gpu.yaml"
-    assert f"--config_file {config} -m spatial_ssrl.cli" in shown.output
+    config = RECIPES.parents[1] / "accelerate" / "fsdp2-8gpu.yaml"
+    start = f"accelerate launch --config_file {config} -m spatial_ssrl.cli" if stage == "grpo" else "spatial-ssrl"
+    assert f"run: {start} train {stage} {path} --data {puzzles} --out {out}" in shown.output
     assert not out.exists()

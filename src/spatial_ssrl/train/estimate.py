@@ -7,7 +7,7 @@ text model, and per patch of the vision tower, four of which are a visual token.
     weights      parameters x bytes of their type; in 4 bits the linear layers alone
     reference    as the weights: the frozen model from which GRPO's KL is taken; LoRA takes its own base
     training     gradient and two moments of Adam in the type of the weights; with LoRA the adapter itself and these
-                 three, in float32 (PEFT), over a 4-bit base in bfloat16 (TRL)
+                 three, in float32
     inputs       pixels in float32 of all pictures that are held, which TRL keeps from generation to update
     16-bit copy  of float32 weights that are trained, which autocast keeps from the first to the last layer
                  of the forward pass; of two layers while one computes and the next is gathered (FSDP)
@@ -18,12 +18,15 @@ text model, and per patch of the vision tower, four of which are a visual token.
                  for gradients and, with LoRA, their float32 copies
     head         log-probabilities in tiles of 4,096 tokens x 32,768 words (TRL 1.16: logits are never whole), 12 H
                  a token of a reply, and the float32 gradient of its weights where these are trained
-    cache        while transformers generates replies: 4 x key width a token and layer, for all at once
+    cache        while transformers generates replies, to prompts or to development rows: 4 x key width a token and
+                 layer, for all at once
+    prompts      while it reads these prompts, all at once: 12 I + 10 H a token of the layer that is computed (the MLP, and
+                 what PEFT adds to it in float32), first in the vision tower
     vLLM         the share that it is given; none where it is a server, and while training none where it sleeps
 
-The largest of these moments counts: generating; the end of the forward pass; the backward pass of the head, of a layer
-of the text model, of a layer of the vision tower. Left out are fragmentation, CUDA's own memory (about 0.5 GB) and
-buffers of communication.
+The largest of these moments counts: generating; asking development rows; the end of the forward pass; the backward pass of
+the head, of a layer of the text model, of a layer of the vision tower. Left out are fragmentation, CUDA's own memory (about
+0.5 GB) and buffers of communication.
 
 Where all weights are trained, weights, reference and training are sharded over the GPUs; with LoRA each
 GPU holds the model whole.
@@ -133,6 +136,8 @@ class Load:
     measurements: float = 0.0
     """On the development rows, an update."""
     dev_rows: int = 0
+    dev_batch: int = BATCH
+    """That a GPU asks at once."""
     dev_reply: int = 0
     """Tokens of a reply to a development row, at most."""
 
@@ -146,18 +151,19 @@ class Load:
         shards = self.gpus if self.rank is None else 1
         weights = self._weights() / shards
         step = max(self._moments(), key=lambda moment: sum(moment.values()))
+        measuring = self._asking(min(self.dev_batch, math.ceil(self.dev_rows / self.gpus)), self.dev_reply)
         if self.vllm_share is None:
-            generating = {"cache": self._cache(self.generated * self.longest)}
+            generating = self._asking(self.generated, self.longest_reply)
         else:
             generating = {"vLLM": self.vllm_share * gpu_bytes}
             if not self.vllm_sleeps:
-                step |= generating
+                step, measuring = step | generating, measuring | generating
         parts = {
             "weights": weights,
             "reference": weights if self.reference and self.rank is None else 0.0,
             "training": self._training() / shards,
             "inputs": self._pixels() * max(self.sequences * self.visual, self.generated * self.mean_visual),
-            **max(generating, step, key=lambda phase: sum(phase.values())),
+            **max(generating, step, measuring, key=lambda phase: sum(phase.values())),
         }
         return {name: size for name, size in parts.items() if size}
 
@@ -170,11 +176,23 @@ class Load:
         """Bytes of gradients and moments, and of an adapter."""
         if self.rank is None:
             return 3.0 * self.weight_bytes * self.trained
-        return (16.0 if self.weight_bytes >= 2 else 8.0) * self.trained
+        return 16.0 * self.trained
 
     def _pixels(self) -> float:
         """Bytes of a visual token's pixels: three colours, float32, each picture twice in time, as Qwen-VL takes it."""
         return 4.0 * 3 * 2 * self.shape.token_side**2
+
+    def _asking(self, rows: int, reply: int) -> dict[str, float]:
+        """What transformers holds, at most, while it replies to so many of the longest prompts together."""
+        s, prompt = self.shape, self.longest - self.longest_reply
+        seen = PATCHES * rows * self.visual * (12.0 * s.vision_intermediate + 10.0 * s.vision_hidden)
+        read = rows * prompt * (12.0 * s.intermediate + 10.0 * s.hidden)
+        moments = [
+            {"prompts": seen},
+            {"prompts": read, "cache": self._cache(rows * prompt)},
+            {"cache": self._cache(rows * (prompt + reply))},
+        ]
+        return max(moments, key=lambda moment: sum(moment.values()))
 
     def _moments(self) -> list[dict[str, float]]:
         """What is held beside weights, training and inputs at those moments of a step at which it may be most."""
@@ -255,8 +273,8 @@ class Load:
 
     def _measuring(self) -> float:
         """Seconds of one measurement on the development rows."""
-        batches = math.ceil(self.dev_rows / self.gpus / BATCH)
-        replies = self._decode(min(self.dev_rows, BATCH), self.dev_reply, LAYER_SECONDS)
+        batches = math.ceil(self.dev_rows / self.gpus / self.dev_batch)
+        replies = self._decode(min(self.dev_rows, self.dev_batch), self.dev_reply, LAYER_SECONDS)
         return self._compute(2 * self.dev_rows * self.prompt) + batches * replies
 
     def _compute(self, passes: float) -> float:

@@ -176,7 +176,8 @@ def _development(preset: Preset, rows: int | None, steps: int | None) -> dict[st
         return {}
     n = preset.dev.rows if rows is None else min(preset.dev.rows, rows)
     measurements = (1 + math.ceil(steps / preset.dev.every)) / steps if steps else 1 / preset.dev.every
-    return {"measurements": measurements, "dev_rows": n, "dev_reply": preset.dev.max_new_tokens}
+    asked = {"dev_rows": n, "dev_batch": preset.dev.batch_size, "dev_reply": preset.dev.max_new_tokens}
+    return {"measurements": measurements, **asked}
 
 
 def _steps(args: Any, rows: int | None, batch: int) -> int | None:
