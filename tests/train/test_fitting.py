@@ -124,7 +124,7 @@ def test_the_command_that_is_printed_instead_fits(name, options):
 def test_an_update_that_is_no_multiple_of_the_gpus_is_said():
     shown = dry_run(RECIPES / "1x24gb" / "qwen2.5-vl-7b-grpo.toml", "--gpus", "3")
     assert "3 GPUs of 24 GB: cannot be run: trainer.gradient_accumulation_steps x gpus is 64" in shown.output
-    assert "what fits: 4 GPUs of 24 GB, the preset as it is" in shown.output
+    assert re.search(r"^what fits: 4 GPUs of 24 GB: \d+ of 24 GB, the preset as it is$", shown.output, re.MULTILINE)
     assert "--num_processes" in words_of_command(shown)
     assert shown.exit_code == 1
 
@@ -141,6 +141,19 @@ def test_the_cheapest_settings_come_first():
     assert not judge(sft(()), TYPICAL, 1, 22).fits
     settings = find_way(sft, TYPICAL, 1, 22).settings
     assert all(re.match(r"trainer\.(per_device|gradient_acc)|dev\.batch_size", setting) for setting in settings)
+
+
+def test_the_table_of_the_guide_is_what_the_estimate_gives():
+    text = (RECIPES.parents[1] / "docs" / "train.md").read_text()
+    rows = re.findall(r"^\| `([\dx]+gb|paper)/` \|.*?\| (.*) \|$", text, re.MULTILINE)
+    assert {folder for folder, _ in rows} == {path.parent.name for path in PRESETS}
+    for folder, cells in rows:
+        for name, cell in zip(MODELS, cells.split(" | "), strict=True):
+            found = []
+            for path in sorted((RECIPES / folder).glob(f"{name}-*.toml"), reverse=True):  # sft, then grpo
+                preset = Preset.create(path, {})
+                found.append(f"{judge(preset, TYPICAL, preset.gpus, preset.gpu_memory).used:.0f}")
+            assert cell == " / ".join(found), f"{folder}, {name}"
 
 
 def test_an_adapter_learns_at_ten_times_the_rate():

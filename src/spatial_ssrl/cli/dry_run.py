@@ -78,8 +78,10 @@ def dry_run(asked: Asked, gpus: int | None, gpu_memory: float | None) -> int:
         most = max(gpus, MACHINE)
         print(f"no settings were found that fit GPUs of {gpu_memory:g} GB, up to {most} of them; take larger ones")
         return DOES_NOT_FIT
-    listed = " ".join(_as_options(way.settings)) or "the preset as it is"
-    print(f"what fits: {_named(way.gpus, gpu_memory)}, {listed}: {way.verdict.said.removeprefix('fits: ')}")
+    with_what = ", with" if way.settings else ", the preset as it is"
+    print(f"what fits: {_named(way.gpus, gpu_memory)}: {way.verdict.said.removeprefix('fits: ')}{with_what}")
+    for option in _as_options(way.settings):
+        print(f"    {option}")
     print(_command(asked, asked.preset(way.settings), way.gpus, way.settings))
     return DOES_NOT_FIT
 

@@ -185,10 +185,10 @@ def _sleeping_vllm(preset: Preset, gpus: int) -> list[str]:
 
 
 def _fewer_replies(most: int) -> Knob:
-    """At most so many replies generated at once by a GPU, in whole groups. They are sampled from the same weights."""
+    """At most so many replies generated at once by a GPU, in whole groups. Their pictures are held until they are used."""
 
     def knob(preset: Preset, gpus: int) -> list[str]:
-        if preset.stage != "grpo" or preset.trainer.get("use_vllm"):
+        if preset.stage != "grpo":
             return []
         trainer = preset.spread(gpus)
         size, accumulated = trainer.get("per_device_train_batch_size", 8), trainer["gradient_accumulation_steps"]
@@ -264,7 +264,6 @@ LADDER: tuple[Knob, ...] = (
     # what is trained
     _lora,
     _no_vllm,
-    *_each(_fewer_replies, 64, 32, 16, 8),
     _smaller_rank,
     _four_bits,
     *_each(_smaller_pictures, 200_704),
