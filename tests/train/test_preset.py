@@ -98,3 +98,32 @@ def test_the_demo_recipe_has_the_three_splits():
     assert list(recipe.splits) == ["train", "validation", "test"]
     weights = {entry.task: entry.weight for entry in recipe.tasks}
     assert weights["shuffle"] > sum(weights.values()) / 2
+
+
+def test_a_shape_is_known_by_its_name():
+    named = Preset.create(shipped("tiny-sft"), {"shape": "qwen2.5-vl-7b"})
+    assert named.shape.parameters == 8_292_166_656
+    assert Preset.model_validate(named.model_dump()) == named, "as a run's preset.json has it"
+    with pytest.raises(RecipeError, match=r"shape: 'qwen9' is unknown; known: qwen2\.5-vl-3b, .*\[shape\]"):
+        Preset.create(shipped("tiny-sft"), {"shape": "qwen9"})
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "recipes" / "train").glob("*x*gb/*.toml")), ids=lambda p: p.parent.name + p.stem
+)
+def test_what_practical_presets_share(path, tmp_path):
+    preset = Preset.create(path, {})
+    config = preset.trainer_config(tmp_path)
+    assert (preset.max_pixels, preset.max_prompt_tokens) == (401_408, 3072)
+    batch = config.per_device_train_batch_size * config.gradient_accumulation_steps  # spread(1): of all GPUs
+    assert (preset.lora is None) == (preset.gpus == 8)
+    if preset.stage == "sft":
+        assert (batch, preset.rows, config.num_train_epochs) == (32, 3600, 5)
+        return
+    assert (config.num_generations, config.max_completion_length, config.beta) == (8, 1024, 0.01)
+    assert batch == (128 if preset.gpus == 8 else 64)
+    assert config.learning_rate == (1e-6 if preset.lora is None else 1e-5)
+    assert config.use_vllm == (preset.gpu_memory > 24)
+    if config.use_vllm:
+        assert config.vllm_max_model_length == preset.max_prompt_tokens + config.max_completion_length
+    assert bool(preset.quantize) == (path.parent.name == "1x24gb" and "7b" in path.stem)

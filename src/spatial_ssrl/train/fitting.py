@@ -19,6 +19,10 @@ CONTEXT_GB, FRAGMENTED = 1.5, 0.05
 """Kept free: CUDA's context, its libraries' workspaces and NCCL's buffers take 1 to 1.5 GB of each process, and PyTorch's
 allocator leaves some percent between blocks. Both are usual values, not measured by us."""
 
+VLLM_WORK_GB = 2.0
+"""What vLLM needs of its share beside weights and cache: a pass over 4,096 tokens (TRL's limit) and their pictures is some
+0.5 GB for 7B, CUDA's graphs are about 1 GB. Not measured by us either."""
+
 Make = Callable[[tuple[str, ...]], Preset]
 """The preset under further settings, of the form KEY=VALUE."""
 
@@ -48,7 +52,17 @@ class Verdict:
     @property
     def fits(self) -> bool:
         """Whether there is room, for vLLM within its share, too."""
-        return self.load.fits(self.gpu_memory * GB) and self.used + self.free <= self.gpu_memory
+        return self.vllm_needs <= self.vllm_share and self.used + self.free <= self.gpu_memory
+
+    @property
+    def vllm_share(self) -> float:
+        """What vLLM is given."""
+        return (self.load.vllm_share or 0.0) * self.gpu_memory
+
+    @property
+    def vllm_needs(self) -> float:
+        """What it must have at least, to hold its weights and one longest sequence."""
+        return self.load.vllm_needs() / GB + VLLM_WORK_GB if self.load.vllm_share else 0.0
 
     @property
     def said(self) -> str:
@@ -56,10 +70,8 @@ class Verdict:
         sizes = f"{self.used:.0f} of {self.gpu_memory:g} GB"
         if self.fits:
             return f"fits: {sizes}"
-        needs = self.load.vllm_needs() / GB
-        share = (self.load.vllm_share or 0.0) * self.gpu_memory
-        if needs > share:
-            return f"does not fit: {sizes}, and vLLM needs {needs:.0f} GB where its share is {share:.0f}"
+        if self.vllm_needs > self.vllm_share:
+            return f"does not fit: {sizes}, and vLLM needs {self.vllm_needs:.0f} GB where its share is {self.vllm_share:.0f}"
         return f"does not fit: {sizes}, and {self.free:.1f} GB must stay free"
 
 

@@ -20,6 +20,7 @@ from spatial_ssrl.errors import RecipeError
 from spatial_ssrl.train.data import load_splits, sample_rows
 from spatial_ssrl.train.estimate import FOUR_BITS, REPLY_TOKENS, Load, Shape
 from spatial_ssrl.train.preset import TINY, Preset
+from spatial_ssrl.train.shapes import SHAPES
 from spatial_ssrl.train.streamed import sample_stream
 
 CHARACTERS = 4
@@ -199,7 +200,7 @@ def shape_of(preset: Preset) -> Shape:
     hint = (
         "a tiny model has no folder before it is made; give its run's OUT/base as --model"
         if (preset.model.startswith(TINY))
-        else "give a folder as --model, or the preset a [shape] table as recipes/train/*.toml have"
+        else f"give a folder as --model, or set shape to one of {', '.join(SHAPES)}, or to a [shape] table"
     )
     raise RecipeError(f"model: the shape of {preset.model} is not known; {hint}")
 
