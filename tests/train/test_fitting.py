@@ -129,6 +129,12 @@ def test_an_update_that_is_no_multiple_of_the_gpus_is_said():
     assert shown.exit_code == 1
 
 
+def test_each_gpu_is_given_replies_to_generate():
+    shown = dry_run(RECIPES / "1x24gb" / "qwen2.5-vl-7b-grpo.toml", "--gpus", "16")
+    assert "16 GPUs of 24 GB: cannot be run: trainer.steps_per_generation x gpus is 8" in shown.output
+    assert words_of_command(shown)[-1] == "trainer.steps_per_generation=16"
+
+
 def test_a_gpu_that_is_too_small_for_everything():
     shown = dry_run(RECIPES / "1x24gb" / "qwen2.5-vl-7b-grpo.toml", "--gpu-memory", "4")
     assert shown.exit_code == 1

@@ -184,6 +184,15 @@ def _fewer_sequences(most: int) -> Knob:
     return knob
 
 
+def _replies_for_all(preset: Preset, gpus: int) -> list[str]:
+    """As many replies at once as it takes for each GPU to generate some."""
+    now, accumulated = preset.trainer.get("steps_per_generation"), preset.trainer.get("gradient_accumulation_steps", 1)
+    if now is None or now * preset.gpus % gpus == 0:
+        return []
+    more = [n for n in range(now, accumulated + 1) if accumulated % n == 0 and n * preset.gpus % gpus == 0]
+    return [f"trainer.steps_per_generation={more[0]}"] if more else []
+
+
 def _fewer_development_rows(most: int) -> Knob:
     def knob(preset: Preset, gpus: int) -> list[str]:
         return [f"dev.batch_size={most}"] if preset.dev and preset.dev.batch_size > most else []
@@ -266,6 +275,7 @@ def _each(knob: Callable[[int], Knob], *values: int) -> Iterator[Knob]:
 
 LADDER: tuple[Knob, ...] = (
     # time alone
+    _replies_for_all,
     *_each(_fewer_sequences, 4, 2, 1),
     *_each(_fewer_development_rows, 16, 8, 4),
     _sleeping_vllm,
