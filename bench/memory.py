@@ -1,6 +1,6 @@
 """The memory estimate of `--dry-run` against PyTorch's own memory tracker, at the models' real shapes, without a GPU.
 
-    python bench/memory.py                    # about 40 minutes of one CPU core
+    python bench/memory.py                    # about 20 minutes of one CPU core
     python bench/memory.py --only-estimate    # seconds: the estimate anew, beside what was tracked before
 
 A training step runs on fake tensors, which have a shape and no values, while `MemTracker` adds up what would be
