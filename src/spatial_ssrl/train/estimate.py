@@ -9,13 +9,15 @@ text model, and per patch of the vision tower, four of which are a visual token.
     training     gradient and two moments of Adam in the type of the weights; with LoRA the adapter itself and these
                  three, in float32
     inputs       pixels in float32 of all pictures that are held, which TRL keeps from generation to update
-    16-bit copy  of float32 weights that are trained, which autocast keeps from the first to the last layer
-                 of the forward pass; of two layers while one computes and the next is gathered (FSDP)
-    kept         a layer's output, where checkpointing computes the rest anew: 2 H, 4 H with float32 weights
+    16-bit copy  of float32 weights, which autocast keeps from the first to the last layer of the forward pass, then
+                 of two layers (of all without checkpointing); of the largest matrix where weights have 4 bits; where
+                 they are sharded, of two layers (one computes, one is gathered), embeddings and head with gradients
+    kept         a layer's output, where checkpointing computes the rest anew: 2 H, 4 H with float32 weights;
+                 12 H in each merger at the vision tower's end
     layer        what a layer keeps for its backward pass: 18 H + 10 Q + 8 I (inputs, normalised inputs in float32,
-                 queries, keys repeated for each head, MLP; 26 H with float32 weights), and 2 bytes a pair of tokens
-                 for the mask. Of all layers without checkpointing, else of one; then in its backward pass 10 I more
-                 for gradients and, with LoRA, their float32 copies
+                 queries, keys repeated for each head, MLP; 26 H with float32 weights), 5 a query and key that is
+                 normalised, and 2 a pair of tokens for the mask. Of all layers without checkpointing, else of one;
+                 then in its backward pass 10 I more for gradients and, with LoRA, their float32 copies
     head         log-probabilities in tiles of 4,096 tokens x 32,768 words (TRL 1.16: logits are never whole), 12 H
                  a token of a reply, and the float32 gradient of its weights where these are trained
     cache        while transformers generates replies, to prompts or to development rows: 4 x key width a token and
@@ -84,6 +86,8 @@ class Shape(BaseModel):
     """Width of the MLP."""
     query_width: int = Field(ge=1)
     """Heads x their size."""
+    query_norm: bool
+    """Whether queries and keys are normalised, which keeps them in float32, too."""
     vocabulary: int = Field(ge=1)
     key_width: int = Field(ge=1)
     """Key heads x their size."""
@@ -93,6 +97,8 @@ class Shape(BaseModel):
     vision_hidden: int = Field(ge=1)
     vision_intermediate: int = Field(ge=1)
     """Width of the MLP in the vision tower; half of it where it is not gated, and so keeps half as much."""
+    mergers: int = Field(ge=1)
+    """Of the vision tower: what makes four patches a visual token, once, and once for each level of DeepStack."""
 
 
 @dataclass(frozen=True)
@@ -214,34 +220,40 @@ class Load:
     def _layers(self) -> tuple[float, float]:
         """Bytes that the text model keeps for its backward pass, and those that one layer then adds."""
         s, tokens = self.shape, self.sequences * self.longest
-        mask = 2.0 * tokens * self.longest
-        return self._kept_and_layer(s.layers, s.hidden, s.query_width, s.intermediate, tokens, mask)
+        attention = 2.0 * tokens * self.longest  # its mask
+        if s.query_norm:
+            attention += 5.0 * (s.query_width + s.key_width) * tokens
+        return self._kept_and_layer(s.layers, s.hidden, s.query_width, s.intermediate, tokens, attention)
 
     def _vision_layers(self) -> tuple[float, float]:
-        """The same of the vision tower, which needs no mask."""
+        """The same of the vision tower, which needs no mask; its mergers are not computed anew."""
         s, patches = self.shape, PATCHES * self.sequences * self.visual
-        return self._kept_and_layer(s.vision_layers, s.vision_hidden, s.vision_hidden, s.vision_intermediate, patches, 0)
+        width = s.vision_hidden
+        kept, layer = self._kept_and_layer(s.vision_layers, width, width, s.vision_intermediate, patches, 0.0)
+        return kept + 12.0 * s.mergers * width * patches, layer
 
     def _kept_and_layer(
-        self, layers: int, hidden: int, queries: int, mlp: int, tokens: int, mask: float
+        self, layers: int, hidden: int, queries: int, mlp: int, tokens: int, attention: float
     ) -> tuple[float, float]:
         wide = self.weight_bytes > 2
-        layer = ((26 if wide else 18) * hidden + 10 * queries + 8 * mlp) * tokens + mask
+        layer = ((26 if wide else 18) * hidden + 10 * queries + 8 * mlp) * tokens + attention
         backward = 10.0 * mlp * tokens
         if self.checkpointing:
             return (4.0 if wide else 2.0) * hidden * layers * tokens, layer + backward
         return layers * layer, backward
 
     def _copies(self) -> tuple[float, float]:
-        """Bytes of 16-bit copies of float32 weights: at the end of the forward pass, and in the backward pass."""
-        if self.weight_bytes > 2:
-            wide = self.shape.parameters
-        else:
-            wide = self.trained if self.rank and self.weight_bytes == 2 else 0  # an adapter is float32
-        of_layers = 4.0 * wide / self.shape.layers
+        """Bytes of 16-bit copies of weights: at the end of the forward pass, and in the backward pass."""
+        s = self.shape
+        others = s.parameters - s.linear_parameters
         if self.gpus > 1 and self.rank is None:
-            return of_layers, of_layers
-        return 2.0 * wide, of_layers if self.checkpointing else 2.0 * wide
+            gathered = 4.0 * s.linear_parameters / s.layers + 4.0 * others
+            return gathered, gathered
+        if self.weight_bytes < 2:
+            return 0.0, 2.0 * s.hidden * s.intermediate
+        adapter = self.trained if self.rank else 0  # float32 even where the model is not
+        wide = s.parameters if self.weight_bytes > 2 else adapter
+        return 2.0 * wide, 4.0 * wide / s.layers if self.checkpointing else 2.0 * wide
 
     def seconds(self) -> dict[str, float]:
         """Seconds of one update, by part."""

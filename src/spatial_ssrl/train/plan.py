@@ -234,12 +234,14 @@ def shape_from(model: Any) -> Shape:
         hidden=text.hidden_size,
         intermediate=text.intermediate_size,
         query_width=text.num_attention_heads * head,
+        query_norm=any(name.endswith("q_norm") for name, _ in model.named_modules()),
         vocabulary=text.vocab_size,
         key_width=text.num_key_value_heads * head,
         token_side=vision.patch_size * vision.spatial_merge_size,
         vision_layers=vision.depth,
         vision_hidden=vision.hidden_size,
         vision_intermediate=vision.intermediate_size // (1 if gated else 2),
+        mergers=1 + len(getattr(vision, "deepstack_visual_indexes", ())),
     )
 
 
