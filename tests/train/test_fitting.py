@@ -211,3 +211,21 @@ def test_what_a_run_needs_is_asked_for(words, message, capsys):
     done = CliRunner().invoke(app, ["train", "sft", str(path), *words])
     assert done.exit_code == 2
     assert message in done.output
+
+
+def test_development_rows_and_their_prompts_take_memory():
+    def used(rows):
+        preset = maker(RECIPES / "1x24gb" / "qwen3-vl-4b-sft.toml")((f"dev.batch_size={rows}",))
+        return judge(preset, TYPICAL, 1, 24).used
+
+    key_and_value = 4 * 36 * 1024  # bytes a token of Qwen3-VL-4B
+    tokens = 3 * (2119 + 512)
+    assert used(11) - used(8) >= 0.8 * key_and_value * tokens / 1e9, "or their prompts take more"
+    assert used(1) < used(8) < used(32)
+
+
+def test_four_bits_hold_linear_layers_in_a_quarter():
+    exact = judge(maker(RECIPES / "1x24gb" / "qwen2.5-vl-7b-sft.toml")(("quantize=4bit",)), TYPICAL, 1, 24).parts["weights"]
+    whole = judge(Preset.create(RECIPES / "1x48gb" / "qwen2.5-vl-7b-sft.toml", {}), TYPICAL, 1, 48).parts["weights"]
+    assert whole == pytest.approx(2 * 8.292, rel=1e-3)
+    assert exact == pytest.approx(2 * (8.292 - 7.200) + 0.516 * 7.200, rel=1e-3)
