@@ -36,7 +36,7 @@ def test_a_step_takes_as_much_memory_as_estimated(changes, monkeypatch):
 
 def load(name, **changes):
     """One sequence of 1,000 tokens of a model, LoRA, on one GPU."""
-    shape = Preset.create(ROOT / "recipes" / "train" / f"{name}-sft.toml", {}).shape
+    shape = Preset.create(ROOT / "recipes" / "train" / "paper" / f"{name}-sft.toml", {}).shape
     lengths = {"prompt": 800.0, "reply": 200.0, "longest": 1000, "visual": 600, "mean_visual": 600.0, "longest_reply": 200}
     few = {"sequences": 1, "batch": 8, "weight_bytes": 2.0, "rank": 64}
     return Load(shape, **{"gpus": 1} | lengths | few | changes)
