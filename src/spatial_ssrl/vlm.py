@@ -45,25 +45,57 @@ def load(
     min_pixels: int | None = None,
     max_pixels: int | None = None,
     device: str | None = None,
+    quantize: str | None = None,
 ) -> tuple[Any, Any]:
     """Model and processor of a folder or hub name, padded on the left, on a GPU if there is one, or on `device`.
 
     Weights are bfloat16 on a GPU and float32 on a CPU, unless a dtype is named. Generation needs left
     padding: with right padding Qwen2.5-VL answers wrongly without a warning. Pictures are scaled to
     between `min_pixels` and `max_pixels`, in the processor's own limits where they are None.
-    Raises MissingExtraError without the train extra, TrainingError where there is no model.
+    `quantize="4bit"` has bitsandbytes round the linear layers, all but the last, to 4 bits.
+    Raises MissingExtraError without the train extra, or quantize where it is asked for; TrainingError where there is no
+    model.
     """
+    processor = load_processor(path, min_pixels, max_pixels)
+    return load_model(path, dtype, quantize, device), processor
+
+
+def load_model(path: str | Path, dtype: str | None = None, quantize: str | None = None, device: str | None = None) -> Any:
+    """The model alone; see `load`. Without a `device` it is on the GPU where there is one."""
     prepare_torch()
     import torch
     from transformers import AutoModelForImageTextToText
 
-    gpu = torch.cuda.is_available()
-    processor = load_processor(path, min_pixels, max_pixels)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    how: dict[str, Any] = {"dtype": dtype or ("float32" if device == "cpu" else "bfloat16")}
+    if quantize:
+        how |= {"quantization_config": _four_bits(), "device_map": {"": _index_of(device)}}
     try:
-        model = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype or ("bfloat16" if gpu else "float32"))
+        model = AutoModelForImageTextToText.from_pretrained(path, **how)
     except (OSError, ValueError) as error:
         raise _no_model(path, error) from None
-    return model.to(device or ("cuda" if gpu else "cpu")).eval(), processor
+    return (model if quantize else model.to(device)).eval()
+
+
+def _four_bits() -> Any:
+    """As in QLoRA (Dettmers et al. 2023): 4-bit NormalFloat, whose scales are quantized too; computed in bfloat16."""
+    require("quantize", "bitsandbytes")
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def _index_of(device: str) -> str | int:
+    """A device as a map of devices names it: "cuda" is the GPU of this process."""
+    import torch
+
+    return torch.cuda.current_device() if device == "cuda" else device
 
 
 def load_processor(path: str | Path, min_pixels: int | None = None, max_pixels: int | None = None) -> Any:

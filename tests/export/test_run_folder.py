@@ -25,7 +25,7 @@ from spatial_ssrl.export.settings import Settings
 from spatial_ssrl.export.settings import yaml as write_yaml
 from spatial_ssrl.train import Preset
 
-RECIPES = Path(__file__).parents[2] / "recipes" / "train"
+RECIPES = Path(__file__).parents[2] / "recipes" / "train" / "paper"
 STARTED = {name: form.stage for name, form in FORMATS.items() if form.stage}
 
 

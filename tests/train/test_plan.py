@@ -23,7 +23,7 @@ from spatial_ssrl.train.plan import _picture_tokens, count_shape, plan, shape_fr
 from spatial_ssrl.train.tiny import make_tiny
 from train.helpers import tiny_preset
 
-RECIPES = Path(__file__).parents[2] / "recipes" / "train"
+RECIPES = Path(__file__).parents[2] / "recipes" / "train" / "paper"
 SHAPE = Preset.create(RECIPES / "qwen2.5-vl-3b-sft.toml", {}).shape
 TEXT = {
     "qwen2.5-vl-3b": {"hidden_size": 2048, "num_hidden_layers": 36, "num_attention_heads": 16, "num_key_value_heads": 2}
@@ -85,7 +85,7 @@ def test_pictures_are_counted_as_the_processor_counts_them(tiny, puzzles):
     for row in [row for _, row in zip(range(4), read_rows(puzzles, "train"), strict=False)]:
         for picture in vlm.pictures(row):
             grid = processor.image_processor(picture, return_tensors="pt")["image_grid_thw"][0]
-            assert _picture_tokens(picture.size, 28, preset) == grid.prod() // 4 + 2
+            assert _picture_tokens(picture.size, 28, preset) == grid.prod() // 4
 
 
 def test_the_steps_are_those_of_the_run(puzzles, tmp_path):
@@ -104,7 +104,7 @@ def published(tmp_path_factory):
     """The paper's recipe, scaled down, on small pictures."""
     flags = {"sources": ("synthetic:100?size=112x112&style=plain",), "n": 100}
     out = tmp_path_factory.mktemp("published") / "data"
-    build(Recipe.create(RECIPES.parent / "spatial-ssrl-81k.toml", flags), out, 1, "test", lambda done, total: None)
+    build(Recipe.create(RECIPES.parents[1] / "spatial-ssrl-81k.toml", flags), out, 1, "test", lambda done, total: None)
     return out
 
 
@@ -122,15 +122,16 @@ def test_the_papers_rows_go_with_the_papers_presets(path, published, tmp_path):
 def test_presets_fit_the_gpus_that_they_are_for_with_the_longest_prompts(path, published, tmp_path):
     preset = Preset.create(path, {})
     foreseen = plan(preset, published, tmp_path).loads[preset.gpus]
-    assert replace(foreseen, longest=preset.max_prompt_tokens + foreseen.longest_reply).fits()
+    longest = preset.max_prompt_tokens + foreseen.longest_reply
+    assert replace(foreseen, longest=longest, visual=preset.max_prompt_tokens).fits()
 
 
 def test_what_does_not_fit_is_said(published, tmp_path):
     words = ["train", "grpo", str(RECIPES / "qwen3-vl-4b-grpo.toml"), "--data", str(published), "--out", str(tmp_path)]
-    shown = CliRunner().invoke(app, [*words, "--dry-run"], env={"COLUMNS": "200"}, catch_exceptions=False).output
-    one, eight = (next(line for line in shown.splitlines() if re.match(rf"\W*{n} ", line)) for n in (1, 8))
-    assert "does not fit" in one
-    assert "does not fit" not in eight
+    shown = {n: CliRunner().invoke(app, [*words, "--dry-run", "--gpus", n], catch_exceptions=False) for n in "18"}
+    assert re.search(r"^1 GPU of 80 GB: does not fit: \d+ of 80 GB", shown["1"].output, re.MULTILINE)
+    assert re.search(r"^8 GPUs of 80 GB: fits: \d+ of 80 GB", shown["8"].output, re.MULTILINE)
+    assert [shown[n].exit_code for n in "18"] == [1, 0]
 
 
 def test_measurements_on_development_rows_take_time_and_are_shared(published, tmp_path):
@@ -163,7 +164,16 @@ def test_without_development_rows_a_plan_fails_as_the_run_does(puzzles, tmp_path
 
 
 def load(preset, gpus, **changes):
-    wanted = {"prompt": 1000.0, "reply": 256.0, "longest": 3000, "longest_reply": 2000, "sequences": 5, "batch": 640}
+    wanted = {
+        "prompt": 1000.0,
+        "reply": 256.0,
+        "longest": 3000,
+        "visual": 800,
+        "mean_visual": 800,
+        "longest_reply": 2000,
+        "sequences": 5,
+        "batch": 640,
+    }
     return Load(preset.shape, gpus, **wanted | {"weight_bytes": 4, "generated": 160, "reuse": 2.0} | changes)
 
 
@@ -215,7 +225,7 @@ def test_a_dry_run_says_what_would_be_run_and_runs_nothing(path, puzzles, tmp_pa
     assert shown.exit_code == 0
     assert '"seed": 7' in shown.output
     assert f"{count_rows(puzzles, 'train')} rows" in shown.output
-    assert "1 GPU:  spatial-ssrl " in shown.output
-    config = RECIPES.parent / "accelerate" / f"{'fsdp2' if stage == 'grpo' else 'ddp'}-8gpu.yaml"
-    assert f"--config_file {config} -m spatial_ssrl.cli" in shown.output
+    config = RECIPES.parents[1] / "accelerate" / "fsdp2-8gpu.yaml"
+    start = f"accelerate launch --config_file {config} -m spatial_ssrl.cli" if stage == "grpo" else "spatial-ssrl"
+    assert f"run: {start} train {stage} {path} --data {puzzles} --out {out}" in shown.output
     assert not out.exists()

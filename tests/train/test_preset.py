@@ -8,7 +8,7 @@ from spatial_ssrl.presets import shipped
 from spatial_ssrl.train import Preset
 
 ROOT = Path(__file__).parents[2]
-PRESETS = [*(ROOT / "recipes" / "train").glob("*.toml"), shipped("tiny-sft"), shipped("tiny-grpo")]
+PRESETS = [*(ROOT / "recipes" / "train").glob("*/*.toml"), shipped("tiny-sft"), shipped("tiny-grpo")]
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
@@ -28,13 +28,13 @@ def test_shipped_presets_become_configs_of_trl_and_peft(path, tmp_path):
 
 @pytest.mark.parametrize("name", ["qwen2.5-vl-3b", "qwen2.5-vl-7b", "qwen3-vl-4b"])
 def test_the_paper_settings(name, tmp_path):
-    sft = Preset.create(ROOT / "recipes" / "train" / f"{name}-sft.toml", {})
+    sft = Preset.create(ROOT / "recipes" / "train" / "paper" / f"{name}-sft.toml", {})
     config = sft.trainer_config(tmp_path)
     assert (sft.lora_config().r, config.num_train_epochs, config.learning_rate, sft.rows) == (128, 5, 1e-5, 3600)
     assert sft.max_pixels == 262_144
     assert (config.lr_scheduler_type, config.get_warmup_steps(560)) == ("cosine", 56)
     assert (config.per_device_train_batch_size, config.gradient_accumulation_steps) == (4, 8)
-    preset = Preset.create(ROOT / "recipes" / "train" / f"{name}-grpo.toml", {})
+    preset = Preset.create(ROOT / "recipes" / "train" / "paper" / f"{name}-grpo.toml", {})
     grpo = preset.trainer_config(tmp_path)
     assert (grpo.num_generations, grpo.temperature, grpo.beta, grpo.learning_rate) == (5, 1.0, 0.01, 1e-6)
     assert (grpo.max_completion_length, preset.min_pixels, preset.max_pixels) == (2048, 262_144, 4_194_304)
@@ -109,3 +109,32 @@ def test_the_demo_recipe_has_the_three_splits():
     assert list(recipe.splits) == ["train", "validation", "test"]
     weights = {entry.task: entry.weight for entry in recipe.tasks}
     assert weights["shuffle"] > sum(weights.values()) / 2
+
+
+def test_a_shape_is_known_by_its_name():
+    named = Preset.create(shipped("tiny-sft"), {"shape": "qwen2.5-vl-7b"})
+    assert named.shape.parameters == 8_292_166_656
+    assert Preset.model_validate(named.model_dump()) == named, "as a run's preset.json has it"
+    with pytest.raises(RecipeError, match=r"shape: 'qwen9' is unknown; known: qwen2\.5-vl-3b, .*\[shape\]"):
+        Preset.create(shipped("tiny-sft"), {"shape": "qwen9"})
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "recipes" / "train").glob("*x*gb/*.toml")), ids=lambda p: p.parent.name + p.stem
+)
+def test_what_practical_presets_share(path, tmp_path):
+    preset = Preset.create(path, {})
+    config = preset.trainer_config(tmp_path)
+    assert (preset.max_pixels, preset.max_prompt_tokens) == (401_408, 3072)
+    batch = config.per_device_train_batch_size * config.gradient_accumulation_steps  # spread(1): of all GPUs
+    assert (preset.lora is None) == (preset.gpus == 8)
+    if preset.stage == "sft":
+        assert (batch, preset.rows, config.num_train_epochs) == (32, 3600, 5)
+        return
+    assert (config.num_generations, config.max_completion_length, config.beta) == (8, 1024, 0.01)
+    assert batch == (128 if preset.gpus == 8 else 64)
+    assert config.learning_rate == (1e-6 if preset.lora is None else 1e-5)
+    assert config.use_vllm == (preset.gpu_memory > 24)
+    if config.use_vllm:
+        assert config.vllm_max_model_length == preset.max_prompt_tokens + config.max_completion_length
+    assert bool(preset.quantize) == (path.parent.name == "1x24gb" and "7b" in path.stem)

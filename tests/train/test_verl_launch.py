@@ -21,7 +21,7 @@ from spatial_ssrl.train import Preset, verl
 
 INSTALLED = importlib.util.find_spec("verl") is not None
 needs_verl = pytest.mark.skipif(not INSTALLED, reason="verl has an environment of its own: make test-verl")
-RECIPES = sorted((Path(__file__).parents[2] / "recipes" / "train").glob("*-grpo.toml"))
+RECIPES = sorted((Path(__file__).parents[2] / "recipes" / "train" / "paper").glob("*-grpo.toml"))
 
 
 def overrides_of(path, nodes=1, rows=10_000, **flags):

@@ -7,56 +7,73 @@ from typing import Annotated, Any
 
 import typer
 
-from spatial_ssrl.cli.console import fail, folder_here, print_table, progress_bar, resumable
-from spatial_ssrl.config import parse_flags
+from spatial_ssrl.cli.console import fail, folder_here, progress_bar, resumable
+from spatial_ssrl.cli.dry_run import Asked, dry_run
 
 app = typer.Typer(help="Train a model: cold start (sft), then reinforcement learning (grpo).", no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(metavar="PRESET", help="TOML preset, such as recipes/train/*/*.toml.")]
+Data = Annotated[
+    Path | None, typer.Option(metavar="DIR", parser=folder_here, help="Dataset folder of `spatial-ssrl build`.")
+]
+Out = Annotated[Path | None, typer.Option(help="Folder for checkpoints and the model.")]
+Model = Annotated[str | None, typer.Option(help="Model folder or hub name; overrides the preset.")]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of the preset, such as trainer.seed=1.")
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say what would be run and whether it fits (else status 1); run nothing."),
+]
+Gpus = Annotated[int | None, typer.Option(min=1, help="With --dry-run: this many GPUs; else the preset's.")]
+GpuMemory = Annotated[
+    float | None, typer.Option(min=1, metavar="GB", help="With --dry-run: memory of each GPU; else the preset's.")
+]
 
 
 @app.command()
 def sft(
-    preset: Annotated[Path, typer.Argument(metavar="PRESET", help="TOML preset, such as recipes/train/*.toml.")],
-    data: Annotated[Path, typer.Option(metavar="DIR", parser=folder_here, help="Dataset folder of `spatial-ssrl build`.")],
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints and the model.")],
-    model: Annotated[str | None, typer.Option(help="Model folder or hub name; overrides the preset.")] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of the preset, such as trainer.seed=1.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and an estimate; run nothing.")] = False,
+    preset: File,
+    data: Data = None,
+    out: Out = None,
+    model: Model = None,
+    changes: Changes = None,
+    dry: DryRun = False,
+    gpus: Gpus = None,
+    gpu_memory: GpuMemory = None,
 ) -> None:
     """Cold start: supervised training on right answers in the right form."""
-    _train_or_plan("sft", preset, data, out, {"model": model, **parse_flags(changes or [])}, dry_run)
+    asked = Asked("sft", preset, data, out, model, (), tuple(changes or ()))
+    _train_or_plan(asked, dry, gpus, gpu_memory)
 
 
 @app.command()
 def grpo(
-    preset: Annotated[Path, typer.Argument(metavar="PRESET", help="TOML preset, such as recipes/train/*.toml.")],
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints and the model.")],
-    data: Annotated[
-        Path | None, typer.Option(metavar="DIR", parser=folder_here, help="Dataset folder of `spatial-ssrl build`.")
-    ] = None,
+    preset: File,
+    data: Data = None,
+    out: Out = None,
     stream: Annotated[
         list[str] | None,
         typer.Option(metavar="SOURCE", help="Images to draw rows from while training, instead of --data; may be repeated."),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Model folder or hub name; overrides the preset.")] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of the preset, such as trainer.seed=1.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and an estimate; run nothing.")] = False,
+    model: Model = None,
+    changes: Changes = None,
+    dry: DryRun = False,
+    gpus: Gpus = None,
+    gpu_memory: GpuMemory = None,
     engine: Annotated[str, typer.Option(help="trl, or verl on a Ray cluster.")] = "trl",
     nodes: Annotated[int, typer.Option(min=1, help="Machines of the cluster, on which verl spreads the preset's gpus.")] = 1,
 ) -> None:
     """Reinforcement learning with verifiable rewards (GRPO)."""
-    flags = {"model": model, **parse_flags(changes or [])}
-    if stream:
-        flags["stream"] = {**flags.get("stream", {}), "sources": stream}
     if data and stream:
         fail("--data and --stream: give one of them")
-    if _known_engine(engine) == "verl":
-        _verl(preset, data, out, flags, nodes, dry_run)
-    else:
-        _train_or_plan("grpo", preset, data, out, flags, dry_run)
+    asked = Asked("grpo", preset, data, out, model, tuple(stream or ()), tuple(changes or ()))
+    if _known_engine(engine) == "trl":
+        _train_or_plan(asked, dry, gpus, gpu_memory)
+        return
+    if gpus or gpu_memory:
+        fail("--gpus and --gpu-memory: they are for TRL's dry run; verl takes the preset's gpus")
+    _verl(asked, nodes, dry)
 
 
 def train_model(stage: str, preset: Path, data: Path | None, out: Path, flags: dict[str, Any]) -> Path:
@@ -69,11 +86,21 @@ def train_model(stage: str, preset: Path, data: Path | None, out: Path, flags: d
         return train(Preset.create(preset, {**flags, "stage": stage}), data, out, command=command)
 
 
-def _train_or_plan(stage: str, file: Path, data: Path | None, out: Path, flags: dict[str, Any], dry_run: bool) -> None:
-    if dry_run:
-        _print_plan(stage, file, data, out, flags)
-    else:
-        _print_trained(train_model(stage, file, data, out, flags), data, out)
+def _train_or_plan(asked: Asked, dry: bool, gpus: int | None, gpu_memory: float | None) -> None:
+    if dry:
+        raise typer.Exit(dry_run(asked, gpus, gpu_memory))
+    if gpus or gpu_memory:
+        fail("--gpus and --gpu-memory: they are for --dry-run; how many GPUs train, `accelerate launch` says")
+    out = _given_out(asked)
+    if asked.stage == "sft" and asked.data is None:
+        fail("--data: no rows to train on; give a dataset folder of `spatial-ssrl build`")
+    _print_trained(train_model(asked.stage, asked.file, asked.data, out, asked.flags()), asked.data, out)
+
+
+def _given_out(asked: Asked) -> Path:
+    if asked.out is None:
+        fail("--out: no folder for checkpoints and the model; give one")
+    return asked.out
 
 
 def _known_engine(name: str) -> str:
@@ -82,19 +109,19 @@ def _known_engine(name: str) -> str:
     return name
 
 
-def _verl(file: Path, data: Path | None, out: Path, flags: dict[str, Any], nodes: int, dry_run: bool) -> None:
+def _verl(asked: Asked, nodes: int, dry: bool) -> None:
     """Export the rows into OUT/data and have verl train on them, or print the command that would."""
-    if data is None:
+    if asked.data is None:
         fail("--engine verl trains on a dataset folder; give one as --data")
     from spatial_ssrl.export import export
     from spatial_ssrl.row import count_rows, split_files
-    from spatial_ssrl.train import Preset, verl
+    from spatial_ssrl.train import verl
 
-    preset = Preset.create(file, {**flags, "stage": "grpo"})
+    data, out = asked.data, _given_out(asked)
+    preset = asked.preset()
     split_files(data, "validation")
-    rows = count_rows(data, "train")
-    values = verl.overrides(preset, (out / "data").absolute(), out.absolute(), rows, nodes)
-    if dry_run:
+    values = verl.overrides(preset, (out / "data").absolute(), out.absolute(), count_rows(data, "train"), nodes)
+    if dry:
         print(shlex.join(verl.command(values)))
         return
     instruction = "boxed" if preset.reply == "boxed" else "think"
@@ -103,45 +130,6 @@ def _verl(file: Path, data: Path | None, out: Path, flags: dict[str, Any], nodes
     with resumable("the same command goes on from verl's last checkpoint"):
         verl.launch(preset, data, values, out)
     print(f"checkpoints in {out}/checkpoints; `python -m verl.model_merger merge` makes a model folder of one")
-
-
-def _print_plan(stage: str, file: Path, data: Path | None, out: Path, flags: dict[str, Any]) -> None:
-    """The preset as it is after all flags, what a run of it would be, and the commands that start it."""
-    from spatial_ssrl.train import Preset
-    from spatial_ssrl.train.estimate import ASSUMED, GIB
-    from spatial_ssrl.train.plan import plan
-
-    preset = Preset.create(file, {**flags, "stage": stage})
-    found = plan(preset, data, out)
-    print(preset.model_dump_json(indent=2, exclude_none=True))
-    print(f"{found.rows} rows, {found.steps} updates of {found.loads[1].batch} {'replies' if stage == 'grpo' else 'rows'}")
-    print(
-        f"prompts of {found.prompt:.0f} tokens (at most {found.longest_prompt}), replies of {found.reply:.0f}, by estimate"
-    )
-    rows = [
-        [
-            str(gpus),
-            f"{sum(load.memory().values()) / GIB:.0f}{'' if load.fits() else ', does not fit'}",
-            ", ".join(f"{part} {size / GIB:.1f}" for part, size in load.memory().items()),
-            f"{found.steps * sum(load.seconds().values()) / 3600:.1f}",
-            ", ".join(f"{part} {seconds:.1f}" for part, seconds in load.seconds().items()),
-        ]
-        for gpus, load in found.loads.items()
-    ]
-    print_table(["GPUs", "GiB each", "of which", "hours", "seconds an update"], rows, align="left")
-    print(f"an estimate, by the arithmetic of train/estimate.py; assumed: {ASSUMED}")
-    many = "ddp-8gpu" if preset.lora else "fsdp2-8gpu"
-    words = shlex.join(word for word in sys.argv[1:] if word != "--dry-run")
-    print(f"1 GPU:  spatial-ssrl {words}")
-    config = shlex.quote(str(_accelerate_config(f"{many}.yaml", file)))
-    print(f"8 GPUs: accelerate launch --config_file {config} -m spatial_ssrl.cli {words}")
-
-
-def _accelerate_config(name: str, preset: Path) -> Path:
-    """A file of recipes/accelerate, in the checkout of the preset or of this package; its name where there is neither."""
-    roots = (preset.resolve().parents[1], Path(__file__).resolve().parents[3] / "recipes")
-    found = (root / "accelerate" / name for root in roots)
-    return next((path for path in found if path.exists()), Path("recipes", "accelerate", name))
 
 
 def _print_trained(model: Path, data: Path | None, out: Path) -> None:

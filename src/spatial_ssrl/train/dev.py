@@ -81,7 +81,12 @@ class Development:
             trainer.compute_loss_context_manager(),
         ):
             asked = vlm.generate(
-                model, trainer.processing_class, rows, max_new_tokens=tokens, instruction=self.preset.instruction
+                model,
+                trainer.processing_class,
+                rows,
+                max_new_tokens=tokens,
+                batch_size=self.dev.batch_size,
+                instruction=self.preset.instruction,
             )
             replies = list(asked)
         trainer.model.train()

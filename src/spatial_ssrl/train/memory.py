@@ -37,8 +37,10 @@ def advice(preset: Preset, args: Any) -> str:
         keys["trainer.max_completion_length"] = str(args.max_completion_length)
         if args.use_vllm:
             keys["trainer.vllm_gpu_memory_utilization"] = str(args.vllm_gpu_memory_utilization)
+    if preset.dev:
+        keys["dev.batch_size"] = f"{preset.dev.batch_size}, where it was while development rows were asked"
     listed = "\n".join(f"  {key} (now {value})" for key, value in keys.items())
     return (
-        f"set lower, in this order:\n{listed}\nor use more GPUs, or a [lora] table; --dry-run estimates what fits."
-        " The folder belongs to the preset as it was: choose another --out"
+        f"set lower, in this order:\n{listed}\nor use more GPUs, or a [lora] table; `--dry-run --gpus N --gpu-memory GB`"
+        " finds settings that fit. The folder belongs to the preset as it was: choose another --out"
     )

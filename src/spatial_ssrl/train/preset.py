@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from spatial_ssrl import vlm
 from spatial_ssrl.build import Recipe
@@ -15,6 +15,7 @@ from spatial_ssrl.errors import RecipeError
 from spatial_ssrl.grammar import INSTRUCTIONS
 from spatial_ssrl.reward import Policy
 from spatial_ssrl.train.estimate import Shape
+from spatial_ssrl.train.shapes import SHAPES
 
 TINY = "tiny:"
 CHECKPOINTING = ("activation_checkpointing", "gradient_checkpointing")
@@ -44,6 +45,8 @@ class Dev(BaseModel):
     """Steps between two measurements; one more is made before the first step and after the last."""
     rows: int = Field(default=256, ge=1)
     max_new_tokens: int = Field(default=2048, ge=1)
+    batch_size: int = Field(default=vlm.BATCH, ge=1)
+    """Rows that a process asks at once: the keys and values of their replies are in memory together."""
     stop_accuracy: float | None = Field(default=None, gt=0, le=1)
     """Training ends once this much is reached. A cold start teaches the form; the rest is GRPO's to learn."""
 
@@ -60,6 +63,8 @@ class Preset(BaseModel):
     """Folder or hub name of a tiny model's tokenizer; without it one is fitted to the dataset's texts."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the weights. With float32 TRL computes in bfloat16 where there is a GPU; bfloat16 is for LoRA."""
+    quantize: Literal["4bit"] | None = None
+    """The frozen base of LoRA in 4 bits, by bitsandbytes; the result is merged into the base in 16 bits."""
     min_pixels: int | None = Field(default=None, ge=1)
     max_pixels: int | None = Field(default=None, ge=1)
     """Pictures are scaled to this many pixels; None leaves the model's own limits."""
@@ -78,6 +83,8 @@ class Preset(BaseModel):
     """Whether GRPO's reward gives a wrong permutation something for what is in its place; see `spatial_ssrl.reward`."""
     gpus: int = Field(default=1, ge=1)
     """Processes that the batches below are meant for; another number of them accumulates more or less, to the same batch."""
+    gpu_memory: float = Field(default=80, gt=0)
+    """GB (of 1e9 bytes) of each GPU that the preset is meant for; training does not ask, `--dry-run` does."""
     replies_every: int = Field(default=20, ge=1)
     """Updates of GRPO between two samples of replies."""
     stream: Recipe | None = None
@@ -93,7 +100,14 @@ class Preset(BaseModel):
     verl: dict[str, Any] = {}
     """Overrides of verl's configuration, by their full names in quotes, for `--engine verl`."""
     shape: Shape | None = None
-    """Of the model, for the estimate of a run whose model is not at hand."""
+    """Of the model, for the estimate of a run whose model is not at hand: a table, or a name of `shapes.SHAPES`."""
+
+    @field_validator("shape", mode="before")
+    @classmethod
+    def _named_shape(cls, shape: Any) -> Any:
+        if isinstance(shape, str) and shape not in SHAPES:
+            raise RecipeError(f"shape: {shape!r} is unknown; known: {', '.join(SHAPES)}; or give a table [shape]")
+        return SHAPES[shape] if isinstance(shape, str) else shape
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -104,11 +118,24 @@ class Preset(BaseModel):
             raise RecipeError(f"tokenizer: only a tiny model is given one; {self.model} has its own")
         if self.rows and self.stage != "sft":
             raise RecipeError("rows: it is for the cold start; how many rows GRPO sees, trainer.max_steps says")
+        if self.quantize:
+            self._check_quantized()
         if self.stream:
             self._check_stream()
         elif self.curriculum:
             raise RecipeError("curriculum: it chooses what a stream draws, and there is no [stream]")
         return self
+
+    def _check_quantized(self) -> None:
+        if self.lora is None:
+            raise RecipeError(
+                "quantize: weights of 4 bits cannot be trained, and there is no [lora]; add the table, or leave quantize out"
+            )
+        if self.trainer.get("use_vllm"):
+            raise RecipeError(
+                "quantize: vLLM would generate with other weights than the 4-bit ones that are trained;"
+                " set trainer.use_vllm=false, or leave quantize out"
+            )
 
     def _check_stream(self) -> None:
         if self.stage != "grpo" or self.model.startswith(TINY) or self.tasks:
@@ -169,7 +196,7 @@ class Preset(BaseModel):
             "reply_tokens": trainer.get("max_completion_length"),
             "temperature": trainer.get("temperature"),
             "kl": trainer.get("beta"),
-            "reuse": trainer.get("steps_per_generation", accumulated) // accumulated,
+            "reuse": max(1, trainer.get("steps_per_generation", accumulated) // accumulated),
             "updates": trainer.get("max_steps"),
             "epochs": trainer.get("num_train_epochs"),
             "scheduler": trainer.get("lr_scheduler_type"),

@@ -30,6 +30,7 @@ from spatial_ssrl.train.data import check_lengths, load_splits, need
 from spatial_ssrl.train.dev import Development
 from spatial_ssrl.train.grpo import grpo_trainer
 from spatial_ssrl.train.memory import told_what_to_lower
+from spatial_ssrl.train.merge import keep_adapter_exact, merge
 from spatial_ssrl.train.preset import TINY, Preset
 from spatial_ssrl.train.sft import sft_trainer
 from spatial_ssrl.train.sharding import is_sharded, refuse_sharded_lora, trained_weights
@@ -47,6 +48,8 @@ def run(preset: Preset, dataset: Path | None, out: Path, resume: bool, command: 
     vlm.require("train", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets")
     if preset.trainer.get("use_vllm"):
         vlm.require("vllm", "vllm")
+    if preset.quantize:
+        vlm.require("quantize", "bitsandbytes")
     args = preset.trainer_config(out)
     _require_reporters(args)
     with args.main_process_first(desc="folder"):
@@ -96,9 +99,12 @@ def _make_trainer(preset: Preset, args: Any, dataset: Path | None, out: Path, ch
         base = _base_model(preset, dataset, out, args.seed)
     # What is sharded later goes to the GPUs in shards; whole, a 7B model and its reference would fill one
     device = "cpu" if is_sharded(args) else None
-    model, processor = vlm.load(base, preset.dtype, preset.min_pixels, preset.max_pixels, device)
+    limits = (preset.min_pixels, preset.max_pixels)
+    model, processor = vlm.load(base, preset.dtype, *limits, device, preset.quantize)
     check_lengths(sample, processor, preset)
     trainer = STAGES[preset.stage](preset, args, model, processor, rows)
+    if preset.quantize:
+        keep_adapter_exact(trainer.model)
     show_progress(trainer)
     if preset.dev:
         Development(trainer, preset, dev_rows, out / "best.safetensors").watch()
@@ -170,8 +176,7 @@ def _finish(trainer: Any, preset: Preset, dataset: Path | None, out: Path, comma
     model = trainer.accelerator.unwrap_model(trainer.model)
     adapted = hasattr(model, "merge_and_unload")
     if adapted:
-        model.load_state_dict(weights, strict=False)
-        model = model.merge_and_unload()
+        model = merge(model, weights, preset)
 
     def save(place: Path) -> None:
         model.save_pretrained(place, state_dict=None if adapted else weights)
