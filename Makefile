@@ -6,7 +6,8 @@ IMAGES ?=
 VLMEVAL_NEEDS := pandas tqdm openpyxl num2words tabulate requests validators python-dotenv portalocker termcolor \
   matplotlib huggingface_hub json_repair sty timeout-decorator
 
-.PHONY: demo test test-verl test-swift test-llamafactory test-vlmeval test-verifiers test-vllm test-s3 test-constraints lint \
+.PHONY: demo test test-verl test-swift test-deepspeed test-llamafactory test-vlmeval test-verifiers test-vllm test-s3 test-constraints \
+  lint \
   bench picture clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -61,6 +62,12 @@ test-verl: .venv-verl/.installed $(TINY)/config.json $(TINY3)/config.json
 test-swift: PACKAGE := ms-swift==4.6.0 msgspec
 test-swift: .venv-swift/.installed $(TINY)/config.json
 	$(TEST_TRAINER) .venv-swift/bin/python -m pytest -W default tests/export/test_swift.py
+
+# DeepSpeed alone, beside what is there: it has no build for CPUs, and compiles nothing for what is tested.
+test-deepspeed: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --upgrade --target runs/deepspeed \
+	    deepspeed==0.19.8 hjson ninja py-cpuinfo nvidia-ml-py einops
+	PYTHONPATH=runs/deepspeed $(BIN)/python -m pytest -W default -rs tests/train/test_sharded.py
 
 # Its arguments alone: what it trains with pins an older transformers.
 test-llamafactory: $(VENV)/.installed

@@ -78,7 +78,7 @@ def run(folder: Path, seed: int, stage: str) -> None:
 
 def preset(folder: Path, seed: int, stage: str) -> Preset:
     """The demo's presets."""
-    trainer = {"seed": seed, "disable_tqdm": True, "max_steps": 400 if stage == "sft" else 100}
+    trainer = {"seed": seed, "disable_tqdm": True, "max_steps": 400 if stage == "sft" else 160}
     if stage == "sft":
         base = folder / f"seed-{seed}" / "base"
         if not base.exists():

@@ -16,6 +16,7 @@ import pytest
 from spatial_ssrl import vlm
 from spatial_ssrl.errors import TrainingError
 from train.helpers import tiny_preset
+from train.on_cpus import FSDP2
 
 pytest.importorskip("vllm")
 HERE = Path(__file__).parent
@@ -132,17 +133,6 @@ def test_a_server_does_so_too_and_what_is_wrong_with_one_is_said(server, data):
         VLLMClient(client.base_url)
 
 
-FSDP = {
-    "ACCELERATE_USE_FSDP": "true",
-    "FSDP_VERSION": "2",
-    "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
-    "FSDP_RESHARD_AFTER_FORWARD": "true",
-    "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
-    "FSDP_CPU_RAM_EFFICIENT_LOADING": "false",
-}
-"""What accelerate makes of recipes/accelerate/fsdp2-8gpu.yaml."""
-
-
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("family", "lora"), [("qwen2_5_vl", False), ("qwen3_vl", True)], ids=["FSDP2", "LoRA"])
 def test_two_processes_generate_with_the_weights_that_they_train(family, lora, models, data, tmp_path):
@@ -162,7 +152,7 @@ def test_two_processes_generate_with_the_weights_that_they_train(family, lora, m
     preset = tiny_preset("grpo", model=str(models / family), trainer=trainer, **flags)
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", HERE / "whole_path.py"]
     words += [preset.model_dump_json(), data, tmp_path / "run"]
-    environment = {**os.environ, **QUIET, **({} if lora else FSDP)}
+    environment = {**os.environ, **QUIET, **({} if lora else FSDP2)}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     log = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]

@@ -2,7 +2,7 @@
 
     python -m torch.distributed.run --standalone --nproc-per-node=2 tests/train/whole_path.py PRESET_JSON DATA OUT
 
-Three things that a CPU lacks are made up for. FSDP: accelerate takes CPUs for DDP, so its state is set by hand. Sleep mode:
+Three things that a CPU lacks are made up for. FSDP: accelerate's state is set by hand, in `shard_on_cpus`. Sleep mode:
 asleep, vLLM's weights are NaN, so that a reply from weights that were not synchronised cannot go unnoticed. A first
 synchronisation that matters: the trained weights are changed before it, so that the ones vLLM loaded are wrong.
 """
@@ -15,23 +15,9 @@ from pathlib import Path
 os.environ |= {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 os.environ |= {"VLLM_LOGGING_LEVEL": "ERROR", "OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 
+from on_cpus import shard_on_cpus
+
 from spatial_ssrl import vlm
-
-
-def shard_on_cpus():
-    """Have accelerate take its FSDP plugin on CPUs."""
-    from accelerate import state
-    from accelerate.utils import DistributedType
-
-    init = state.AcceleratorState.__init__
-
-    def init_sharded(self, *args, fsdp_plugin=None, **kwargs):
-        init(self, *args, fsdp_plugin=fsdp_plugin, **kwargs)
-        if fsdp_plugin is not None:
-            self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin
-            state.PartialState._shared_state["distributed_type"] = DistributedType.FSDP
-
-    state.AcceleratorState.__init__ = init_sharded
 
 
 def put_to_sleep():

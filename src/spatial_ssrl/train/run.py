@@ -33,7 +33,7 @@ from spatial_ssrl.train.memory import told_what_to_lower
 from spatial_ssrl.train.merge import keep_adapter_exact, merge
 from spatial_ssrl.train.preset import TINY, Preset
 from spatial_ssrl.train.sft import sft_trainer
-from spatial_ssrl.train.sharding import is_sharded, refuse_sharded_lora, trained_weights
+from spatial_ssrl.train.sharding import refuse_sharded_lora, sharded_by, trained_weights
 from spatial_ssrl.train.streamed import SAMPLE, Streamed, sample_stream
 from spatial_ssrl.train.tiny import make_tiny
 
@@ -97,8 +97,8 @@ def _make_trainer(preset: Preset, args: Any, dataset: Path | None, out: Path, ch
         sample = rows
     with args.main_process_first(desc="model"):
         base = _base_model(preset, dataset, out, args.seed)
-    # What is sharded later goes to the GPUs in shards; whole, a 7B model and its reference would fill one
-    device = "cpu" if is_sharded(args) else None
+    # FSDP moves a model to the GPUs in shards; whole, a 7B model and its reference would fill one
+    device = "cpu" if sharded_by(args) == "FSDP" else None
     limits = (preset.min_pixels, preset.max_pixels)
     model, processor = vlm.load(base, preset.dtype, *limits, device, preset.quantize)
     check_lengths(sample, processor, preset)
@@ -178,8 +178,11 @@ def _finish(trainer: Any, preset: Preset, dataset: Path | None, out: Path, comma
     if adapted:
         model = merge(model, weights, preset)
 
+    # transformers 5.23, having loaded a model under ZeRO-3, undoes renamings of weights when it saves that it never did
+    original_names = not trainer.is_deepspeed_enabled
+
     def save(place: Path) -> None:
-        model.save_pretrained(place, state_dict=None if adapted else weights)
+        model.save_pretrained(place, state_dict=None if adapted else weights, save_original_format=original_names)
         trainer.processing_class.save_pretrained(place)
         card = model_card(preset, dataset, command, trainer.state.log_history)
         (place / "README.md").write_text(card, encoding="utf-8")

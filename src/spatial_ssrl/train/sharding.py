@@ -5,22 +5,25 @@ from typing import Any
 from spatial_ssrl.errors import TrainingError
 
 
-def is_sharded(args: Any) -> bool:
-    """Whether FSDP or DeepSpeed will shard the model, known before an Accelerator exists.
+def sharded_by(args: Any) -> str | None:
+    """ "FSDP" or "DeepSpeed" where one will shard the model, known before an Accelerator exists; else None.
 
     `accelerate launch` says so in the environment. `args.distributed_state` does not know yet: it says MULTI_GPU.
     """
     from accelerate.utils import parse_flag_from_env
 
-    launched = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
-    return any(parse_flag_from_env(name) for name in launched) or bool(args.fsdp or args.deepspeed)
+    if parse_flag_from_env("ACCELERATE_USE_FSDP") or args.fsdp:
+        return "FSDP"
+    if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED") or args.deepspeed:
+        return "DeepSpeed"
+    return None
 
 
 def refuse_sharded_lora(args: Any) -> None:
     """Raise TrainingError for LoRA where weights are sharded: its result could not be merged into a whole model."""
-    if is_sharded(args):
+    if by := sharded_by(args):
         raise TrainingError(
-            "LoRA is merged into a whole model, which FSDP and DeepSpeed spread over processes; launch with"
+            f"LoRA is merged into a whole model, which {by} spreads over processes; launch with"
             " recipes/accelerate/ddp-8gpu.yaml, which shards nothing, or train all weights without the [lora] table"
         )
 
