@@ -127,7 +127,19 @@ def _command(asked: Asked, preset: "Preset", gpus: int, more: Sequence[str]) -> 
     if model:
         words += ["--model", model]
     options = " ".join(_as_options([*asked.changes, *more]))
-    return f"run: {_launcher(asked.file, preset, gpus)} {shlex.join(words)} {options}".rstrip()
+    run = f"run: {_launcher(asked.file, preset, gpus)} {shlex.join(words)} {options}".rstrip()
+    return f"{_server(preset, model or preset.model)}{run}"
+
+
+def _server(preset: "Preset", model: str) -> str:
+    """The line that starts vLLM's server where one generates, else nothing."""
+    if not preset.trainer.get("use_vllm") or preset.trainer.get("vllm_mode") != "server":
+        return ""
+    from spatial_ssrl.train.server import serve_command
+
+    limits = {"min_pixels": preset.min_pixels, "max_pixels": preset.max_pixels}
+    given = {name: pixels for name, pixels in limits.items() if pixels}
+    return f"first, on other GPUs: {serve_command(model, given, preset.trainer.get('vllm_max_model_length'))}\n"
 
 
 def _as_options(settings: Sequence[str]) -> list[str]:
