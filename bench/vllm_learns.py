@@ -16,6 +16,7 @@ import sys
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 os.environ |= {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 os.environ |= {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
@@ -78,7 +79,7 @@ def run(folder: Path, seed: int, stage: str) -> None:
 
 def preset(folder: Path, seed: int, stage: str) -> Preset:
     """The demo's presets."""
-    trainer = {"seed": seed, "disable_tqdm": True}
+    trainer: dict[str, Any] = {"seed": seed, "disable_tqdm": True}
     if stage == "sft":
         base = folder / f"seed-{seed}" / "base"
         if not base.exists():
