@@ -6,9 +6,8 @@ IMAGES ?=
 VLMEVAL_NEEDS := pandas tqdm openpyxl num2words tabulate requests validators python-dotenv portalocker termcolor \
   matplotlib huggingface_hub json_repair sty timeout-decorator
 
-.PHONY: demo test test-verl test-swift test-deepspeed test-llamafactory test-vlmeval test-verifiers test-vllm test-s3 test-constraints \
-  lint \
-  bench picture clean
+.PHONY: demo test test-verl test-swift test-deepspeed test-llamafactory test-vlmeval test-verifiers test-vllm test-vllm-learns \
+  test-s3 test-constraints lint bench picture clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -110,6 +109,10 @@ test-verifiers: .venv-verifiers/.installed
 
 test-vllm: .venv-vllm/.installed
 	.venv-vllm/bin/python -m pytest -W default -rs -s tests/evaluate/test_vllm.py tests/train/test_vllm.py
+
+# Six trainings of a tiny model, about half an hour.
+test-vllm-learns: .venv-vllm/.installed
+	OMP_NUM_THREADS=1 .venv-vllm/bin/python bench/vllm_learns.py runs/vllm-learns
 
 # Its packages want an older python-dateutil.
 .venv-s3/.installed: pyproject.toml
