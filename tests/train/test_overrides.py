@@ -51,6 +51,9 @@ def test_the_guard_stops_at_the_first_generation_and_warns_later(recwarn):
         guard.check(0.06, 0)
     with pytest.warns(GuardWarning, match=r"by 0\.300 on average at update 8"):
         guard.check(0.3, 8)
+    recwarn.clear()
+    Guard(speaks=False).check(0.3, 8)
+    assert not recwarn
 
 
 def test_a_run_without_the_guard_is_refused(tmp_path):
@@ -63,10 +66,11 @@ def test_a_sampled_vision_token_is_impossible_with_either_generator(cold_start, 
     processor = vlm.load_processor(cold_start / "model")
     tokens = vlm.vision_token_ids(processor)
     assert processor.tokenizer.convert_ids_to_tokens(tokens) == list(vlm.VISION_TOKENS)
-    args = tiny_preset("grpo", trainer={"generation_kwargs": {"top_k": 5}}).trainer_config(tmp_path)
-    assert silence(args, tokens) == {"suppress_tokens": tokens, "top_k": 5}
-    args.use_vllm = True
-    assert silence(args, tokens) == {"logit_bias": dict.fromkeys(tokens, -100.0), "top_k": 5}
+    given = {"top_k": 5, "suppress_tokens": [1]}
+    args = tiny_preset("grpo", trainer={"generation_kwargs": given}).trainer_config(tmp_path)
+    assert silence(args, tokens) == {"suppress_tokens": [1, *tokens], "top_k": 5}
+    args.use_vllm, args.generation_kwargs = True, {"logit_bias": {1: 2.0, tokens[0]: 5.0}}
+    assert silence(args, tokens) == {"logit_bias": {1: 2.0, **dict.fromkeys(tokens, -100.0)}}
 
 
 def test_limits_are_the_image_processors_alone(cold_start, tmp_path):

@@ -52,15 +52,17 @@ def _how_to_go_on(out: Path) -> str:
 
 
 @contextmanager
-def told_of_full_disk(out: Path) -> Iterator[None]:
+def full_disk_as_training_error(out: Path) -> Iterator[None]:
     """Turn the errors of a disk that is full into a TrainingError, which names the checkpoint that is whole."""
     try:
         yield
     except Exception as error:
         if not _is_full_disk(error):
             raise
+        said = str(error).splitlines()[0]
         raise TrainingError(
-            f"the disk of {out} is full, or cannot be written; free some space: {_how_to_go_on(out)}"
+            f"a disk is full, or cannot be written: that of {out}, /dev/shm or one of a cache ({said}); free some space:"
+            f" {_how_to_go_on(out)}"
         ) from error
 
 
@@ -76,7 +78,7 @@ def _is_full_disk(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def told_of_sigterm(out: Path, speaks: bool) -> Iterator[None]:
+def sigterm_as_exit(out: Path, speaks: bool) -> Iterator[None]:
     """End at a SIGTERM with status 143; the process that `speaks` says what goes on from where.
 
     Batch systems send one before they kill. Nothing is saved at it: a checkpoint takes longer than some of them wait, and
@@ -94,7 +96,8 @@ def told_of_sigterm(out: Path, speaks: bool) -> Iterator[None]:
             os.kill(os.getpid(), signal.SIGTERM)
             return
         if speaks:
-            print(f"\nended by SIGTERM; {_how_to_go_on(out)}", file=sys.stderr)
+            why = "of a batch system, or since another process failed: see above"
+            print(f"\nended by SIGTERM ({why}); {_how_to_go_on(out)}", file=sys.stderr)
         raise SystemExit(TERMINATED)
 
     before = signal.signal(signal.SIGTERM, end)

@@ -42,9 +42,13 @@ def grpo_trainer(preset: Preset, args: Any, model: Any, processor: Any, rows: An
 
 def silence(args: Any, tokens: list[int]) -> dict[str, Any]:
     """The preset's generation_kwargs, and what keeps the generator from saying these tokens; see `vlm.VISION_TOKENS`."""
+    given = dict(args.generation_kwargs or {})
     # vLLM has no suppress_tokens, and transformers no logit_bias; -100 leaves a probability of 1e-43
-    how = {"logit_bias": dict.fromkeys(tokens, -100.0)} if args.use_vllm else {"suppress_tokens": tokens}
-    return {**how, **(args.generation_kwargs or {})} if tokens else args.generation_kwargs
+    if args.use_vllm:
+        given["logit_bias"] = {**(given.get("logit_bias") or {}), **dict.fromkeys(tokens, -100.0)}
+    else:
+        given["suppress_tokens"] = [*(given.get("suppress_tokens") or []), *tokens]
+    return given
 
 
 def sampling(reward: RewardFunction, preset: Preset, folder: Path) -> RewardFunction:

@@ -1,6 +1,6 @@
 """What TRL 1.16 gets wrong for vision-language models, put right. Nothing of TRL is overridden elsewhere.
 
-    with vLLM in the training processes, image pads of a prompt are expanded twice   huggingface/trl issues 6294 and 6401
+    with vLLM in the training processes, image pads of a prompt are expanded twice   trl issues 6294, 6401, fix 6718
     vLLM is not told the trainer's pixel limits, nor the type it computes in         found here
     nothing compares the generator with the trainer and stops                        found here
     under FSDP the reference is put on all GPUs by device_map="auto"                 found here
@@ -44,9 +44,13 @@ def corrected_generation(limits: dict[str, int], dtype: str = GENERATOR_DTYPE) -
     from trl.generation import vllm_generation
 
     class Generation(vllm_generation.VLLMGeneration):  # type: ignore[misc]
+        @property
+        def _address(self) -> str:
+            return self.server_base_url or f"http://{self.server_host}:{self.server_port}"
+
         def _init_vllm(self) -> None:
             if self.mode == "server":
-                with server_errors(self.server_base_url or f"http://{self.server_host}:{self.server_port}"):
+                with server_errors(self._address):
                     super()._init_vllm()
                     if self.accelerator.is_main_process:
                         check_server(self.vllm_client, self.processing_class)
@@ -56,10 +60,17 @@ def corrected_generation(limits: dict[str, int], dtype: str = GENERATOR_DTYPE) -
             with replaced(vllm_generation, {"LLM": engine}):
                 super()._init_vllm()
 
+        def sync_weights(self) -> None:
+            if self.mode == "server":
+                with server_errors(self._address):
+                    super().sync_weights()
+                return
+            super().sync_weights()
+
         def generate(self, prompts: list[list[int]], images: Any, *args: Any, **kwargs: Any) -> Any:
             if self.mode == "server":
                 # TRL's client pairs the expanded prompts with features of the images, so they stay as they are
-                with server_errors(self.vllm_client.base_url if self.accelerator.is_main_process else ""):
+                with server_errors(self._address):
                     return super().generate(prompts, images, *args, **kwargs)
             pad = self.processing_class.image_token_id
             return super().generate([one_pad_per_image(ids, pad) for ids in prompts], images, *args, **kwargs)
@@ -77,8 +88,8 @@ def _guarded(trainer: Any) -> Any:
 
     class GuardedTrainer(trainer):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            self.guard = Guard()
             super().__init__(*args, **kwargs)
+            self.guard = Guard(speaks=self.accelerator.is_main_process)
 
         def _generate_and_score_completions(self, inputs: Any) -> Any:
             output = super()._generate_and_score_completions(inputs)

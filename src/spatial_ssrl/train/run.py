@@ -14,7 +14,9 @@ A folder belongs to one preset and one dataset.
 
 import itertools
 import json
+import os
 import shutil
+import socket
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +27,7 @@ from spatial_ssrl.coldstart import cold_start_reply
 from spatial_ssrl.errors import TrainingError
 from spatial_ssrl.row import read_rows
 from spatial_ssrl.train.card import model_card
-from spatial_ssrl.train.checkpoints import last_checkpoint, told_of_full_disk, told_of_sigterm
+from spatial_ssrl.train.checkpoints import full_disk_as_training_error, last_checkpoint, sigterm_as_exit
 from spatial_ssrl.train.data import check_lengths, load_splits, need
 from spatial_ssrl.train.dev import Development
 from spatial_ssrl.train.grpo import grpo_trainer
@@ -51,11 +53,16 @@ def run(preset: Preset, dataset: Path | None, out: Path, resume: bool, command: 
     if preset.quantize:
         vlm.require("quantize", "bitsandbytes")
     args = preset.trainer_config(out)
+    if args.n_gpu > 1:
+        raise TrainingError(
+            f"{args.n_gpu} GPUs are visible and one process was started; set CUDA_VISIBLE_DEVICES=0 to train on one, or"
+            " start one process a GPU with `accelerate launch`, as --dry-run --gpus N prints it"
+        )
     _require_reporters(args)
     with args.main_process_first(desc="folder"):
         _claim(preset, dataset, out, resume or args.process_index > 0)
     if not (out / "trainer_state.json").exists():
-        with told_of_sigterm(out, args.process_index == 0), told_of_full_disk(out):
+        with sigterm_as_exit(out, args.process_index == 0), full_disk_as_training_error(out):
             _train(preset, args, dataset, out, command)
     return out / "model"
 
@@ -135,17 +142,22 @@ def _base_model(preset: Preset, dataset: Path | None, out: Path, seed: int) -> s
 def _claim(preset: Preset, dataset: Path | None, out: Path, resume: bool) -> None:
     """Make OUT this run's folder. Raises TrainingError when it is another's."""
     claimed = out / "preset.json"
-    identity = preset.model_dump(mode="json") | {"dataset": dataset and _fingerprint(dataset)}
+    # What only --dry-run reads may differ
+    identity = preset.model_dump(mode="json", exclude={"gpu_memory", "shape"})
+    identity |= {"dataset": dataset and _fingerprint(dataset)}
     if not resume:
         _clear(out)
     if claimed.exists():
         found = json.loads(claimed.read_text(encoding="utf-8"))
-        differing = sorted(key for key in found | identity if found.get(key) != identity.get(key))
+        differing = sorted(key for key in identity if found.get(key) != identity[key])
         if differing:
             raise TrainingError(f"{out} holds another run (it differs in {', '.join(differing)}); choose another folder")
         return
     out.mkdir(parents=True, exist_ok=True)
-    _write(claimed, lambda place: place.write_text(json.dumps(identity, indent=2), encoding="utf-8"))
+    # The first processes of several machines may come here at one time, to one folder
+    temporary = out / f".preset.{os.getpid()}.{socket.gethostname()}.tmp"
+    temporary.write_text(json.dumps(identity, indent=2), encoding="utf-8")
+    temporary.replace(claimed)
 
 
 def _fingerprint(dataset: Path) -> str:

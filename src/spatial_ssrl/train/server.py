@@ -44,11 +44,15 @@ def check_server(client: Any, processor: Any) -> None:
     limits = vlm.pixel_limits(processor)
     if not limits:
         return
-    for side in (math.isqrt(limits["max_pixels"]) * 5 // 4, max(1, math.isqrt(limits["min_pixels"]) // 2)):
+    images = processor.image_processor
+    # The server refuses what does not fit its context, so a very large upper limit is not reached
+    tokens = client.get_server_info()["model_config"]["max_model_len"] // 2
+    fitting = math.isqrt(tokens) * images.patch_size * images.merge_size
+    large = min(math.isqrt(limits["max_pixels"]) * 5 // 4, fitting)
+    for side in (large, max(1, math.isqrt(limits["min_pixels"]) // 2)):
         [features] = client.image_features([[Image.new("RGB", (side, side))]])
         theirs = features["mm_placeholders"]["image"][0]["length"]
-        patches = processor.image_processor.get_number_of_image_patches(side, side, {})
-        ours = patches // processor.image_processor.merge_size**2
+        ours = images.get_number_of_image_patches(side, side, {}) // images.merge_size**2
         if theirs != ours:
             raise TrainingError(
                 f"the vLLM server at {client.base_url} turns an image of {side} x {side} pixels into {theirs} tokens, the"
