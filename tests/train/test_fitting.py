@@ -121,6 +121,12 @@ def test_the_command_that_is_printed_instead_fits(name, options):
     assert ": fits: " in rerun.output
 
 
+def test_gpus_that_fill_no_machines_are_refused():
+    shown = dry_run(RECIPES / "8x80gb" / "qwen2.5-vl-7b-grpo.toml", "--gpus", "12")
+    assert shown.exit_code == 2
+    assert "give up to 8, or a multiple of them" in shown.stderr
+
+
 def test_an_update_that_is_no_multiple_of_the_gpus_is_said():
     shown = dry_run(RECIPES / "1x24gb" / "qwen2.5-vl-7b-grpo.toml", "--gpus", "3")
     assert "3 GPUs of 24 GB: cannot be run: trainer.gradient_accumulation_steps x gpus is 64" in shown.output

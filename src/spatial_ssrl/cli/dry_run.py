@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spatial_ssrl.cli.console import print_table
+from spatial_ssrl.cli.console import fail, print_table
 from spatial_ssrl.config import parse_flags
 from spatial_ssrl.errors import RecipeError
 
@@ -58,8 +58,10 @@ def dry_run(asked: Asked, gpus: int | None, gpu_memory: float | None) -> int:
 
     preset = asked.preset()
     gpus, gpu_memory = gpus or preset.gpus, gpu_memory or preset.gpu_memory
+    if gpus > MACHINE and gpus % MACHINE:
+        fail(f"--gpus {gpus}: machines are taken to have {MACHINE} GPUs each; give up to {MACHINE}, or a multiple of them")
     rows = measure_rows(preset, asked.data) if asked.data or preset.stream else TYPICAL
-    print(preset.model_dump_json(indent=2, exclude_none=True))
+    print(preset.model_dump_json(indent=2, exclude_none=True, exclude={"shape", "verl"}))
     plan = foresee(preset, rows, (gpus,))
     _print_lengths(preset, plan, rows)
     try:
@@ -82,7 +84,11 @@ def dry_run(asked: Asked, gpus: int | None, gpu_memory: float | None) -> int:
     print(f"what fits: {_named(way.gpus, gpu_memory)}: {way.verdict.said.removeprefix('fits: ')}{with_what}")
     for option in _as_options(way.settings):
         print(f"    {option}")
-    print(_command(asked, asked.preset(way.settings), way.gpus, way.settings))
+    fitting = asked.preset(way.settings)
+    _print_parts(foresee(fitting, rows, (way.gpus,)), way.verdict)
+    if fitting.quantize:
+        print("4 bits need the extra quantize: pip install -e '.[train,quantize]' -c constraints.txt")
+    print(_command(asked, fitting, way.gpus, way.settings))
     return DOES_NOT_FIT
 
 
